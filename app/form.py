@@ -1,0 +1,69 @@
+"""The form of a request: what can be refused without knowing the cascade."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from app.schemas import GenerateRequest
+
+PROBLEMS: Mapping[str, str] = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this request",
+    "model_type": "is not an object",
+    "string_type": "is not a string",
+    "string_too_short": "is empty",
+    "int_type": "is not an integer",
+    "float_type": "is not a number",
+    "finite_number": "is not a finite number",
+    "greater_than_equal": "is too small",
+    "less_than": "is too large",
+    "less_than_equal": "is too large",
+}
+"""pydantic's types of error in our words; a type that is not here keeps pydantic's."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A value that cannot be used. The remedy may need the card, so it is found elsewhere."""
+
+    field: str | None
+    """None: the body as a whole."""
+    index: int | None
+    """Within a list."""
+    problem: str
+
+
+def read_form(body: Any) -> tuple[GenerateRequest, list[Refusal]]:
+    """The request, and what its form refuses.
+
+    Where something is refused the request has its default in that place, so that the other
+    fields can still be checked against the cascade: all that is wrong is told at once.
+    """
+    try:
+        return GenerateRequest.model_validate(body), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+    refusals = [_refusal(detail) for detail in details]
+    # Validation is strict, so a value that was not refused is one that would not be changed.
+    wrong = {refusal.field for refusal in refusals}
+    return GenerateRequest.model_construct(**dict(_sound(body, wrong))), refusals
+
+
+def _sound(body: Any, wrong: set[str | None]) -> Iterator[tuple[str, Any]]:
+    yield "prompt", "any"  # the one field without a default
+    if isinstance(body, dict):
+        for field, value in cast(dict[str, Any], body).items():
+            if field in GenerateRequest.model_fields and field not in wrong:
+                yield field, value
+
+
+def _refusal(detail: ErrorDetails) -> Refusal:
+    """loc is (field,), (field, "one") or (field, "list", index); () for the body as a whole."""
+    loc = detail["loc"]
+    field = str(loc[0]) if loc else None
+    index = loc[2] if len(loc) > 2 else None
+    problem = PROBLEMS.get(detail["type"], detail["msg"])
+    return Refusal(field, index if isinstance(index, int) else None, problem)

@@ -1,0 +1,68 @@
+"""What to do about a field that was refused: a sentence that says what can be used."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from app.body import EXAMPLE
+from app.form import Refusal
+from app.schemas import GenerateRequest
+from workers.jobs.card import CascadeCard, StageCard
+from workers.jobs.job import SEEDS
+
+FIELDS = tuple(GenerateRequest.model_fields)
+
+
+def remedy(refusal: Refusal, card: CascadeCard, stages: Sequence[StageCard]) -> str:
+    """stages: those that have a value for this field, in order."""
+    match refusal.field:
+        case None:
+            return f"send an object, as in {EXAMPLE}"
+        case "prompt":
+            return f"say what to draw in 1 to {card.max_prompt_chars} characters"
+        case "negative_prompt":
+            return f"use up to {card.max_prompt_chars} characters, or leave it out"
+        case "n":
+            return f"use a whole number from 1 to {card.max_images}"
+        case "size":
+            return f"use {_either([str(stage.size) for stage in card.stages])}"
+        case "seed":
+            return f"use a whole number from 0 to {SEEDS - 1}, or leave it out for a random one"
+        case "steps" | "guidance_scale" | "sampler" | "aug_level" as field:
+            return _per_stage(field, refusal.index, stages)
+        case unknown:
+            return _unknown(unknown)
+
+
+def _per_stage(field: str, index: int | None, stages: Sequence[StageCard]) -> str:
+    if not stages:
+        return "leave it out: no super-resolution stage runs at this size"
+    if index is not None:
+        return f"use {_value(field, stages[index : index + 1] or stages)}"
+    names = ", ".join(stage.name for stage in stages)
+    return f"use {_value(field, stages)}, or a list of one for each stage: {names}"
+
+
+def _value(field: str, stages: Sequence[StageCard]) -> str:
+    """A value that all these stages take."""
+    match field:
+        case "steps":
+            return f"a whole number from 1 to {min(stage.max_steps for stage in stages)}"
+        case "guidance_scale":
+            return f"a number from 0 to {min(stage.max_guidance_scale for stage in stages):g}"
+        case "sampler":
+            first, *others = stages
+            common = [s for s in first.samplers if all(s in other.samplers for other in others)]
+            return _either([f'"{sampler}"' for sampler in common])
+        case _:
+            return "a number from 0 to 1"
+
+
+def _unknown(field: str) -> str:
+    close = get_close_matches(field[:64], FIELDS, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"leave it out; the fields are {', '.join(FIELDS)}"
+
+
+def _either(values: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(values[:-1]), *values[-1:]]))

@@ -1,0 +1,22 @@
+"""Is the process alive, and is there someone to do the work?"""
+
+from fastapi import APIRouter
+
+from app.dependencies import ServicesNow
+from app.openapi import problems
+from app.schemas import Health
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", summary="Is this process alive?")
+async def livez() -> Health:
+    """Always 200: says nothing of queue and workers, so that their absence restarts no API."""
+    return Health(status="alive")
+
+
+@router.get("/readyz", summary="Can a request be served?", responses=problems(503))
+async def readyz(services: ServicesNow) -> Health:
+    """200 when the queue answers and a worker has published its card."""
+    await services.cards.latest()
+    return Health(status="ready")

@@ -1,0 +1,1 @@
+"""Training of text encoder, base and super-resolution stages. Knows no particular data set."""

@@ -1,0 +1,61 @@
+"""Muon: momentum whose update is orthogonalised (Jordan et al. 2024, "Muon: an optimizer for hidden
+layers"), batched over matrices of one shape, which is what makes it affordable on a CPU.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""The quintic of Jordan et al.: pushes every singular value into about [0.7, 1.2] in five rounds."""
+
+
+def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:
+    """Bring all singular values near one by Newton-Schulz iteration.
+
+    matrices: [N, rows, columns], any float type; the result is bfloat16 of the same shape.
+    """
+    a, b, c = _COEFFICIENTS
+    transposed = matrices.size(-2) > matrices.size(-1)
+    x = matrices.mT if transposed else matrices
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
+    for _ in range(rounds):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if transposed else x
+
+
+class Muon(torch.optim.Optimizer):
+    """For weights of two or more dimensions; a kernel [out, in, h, w] is the matrix [out, in*h*w].
+
+    The step of a matrix is lr * sqrt(max(1, rows / columns)), with Nesterov momentum.
+    """
+
+    def __init__(self, params: Iterable[Parameter], lr: float = 0.01, momentum: float = 0.95):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            by_shape: dict[tuple[int, int], list[Parameter]] = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    by_shape[(weight.size(0), weight[0].numel())].append(weight)
+            for (rows, columns), weights in by_shape.items():
+                directions = [self._direction(weight, group["momentum"]) for weight in weights]
+                stacked = torch.stack([d.reshape(rows, columns) for d in directions])
+                size = group["lr"] * math.sqrt(max(1.0, rows / columns))
+                for weight, update in zip(weights, orthogonalize(stacked), strict=True):
+                    weight.sub_(update.reshape(weight.shape).to(weight.dtype), alpha=size)
+
+    def _direction(self, weight: Parameter, momentum: float) -> Tensor:
+        state = self.state[weight]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(weight)
+        assert weight.grad is not None
+        average: Tensor = state["momentum"].lerp_(weight.grad, 1 - momentum)
+        return weight.grad.lerp(average, momentum)

@@ -1,0 +1,165 @@
+"""What the tests of the API share: a client of a real app, a card, and a worker who plays.
+
+The queue is real; only the drawing is not.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from httpx import ASGITransport, AsyncClient
+from redis.asyncio import Redis
+
+from app.main import create_app
+from app.settings import ApiSettings
+from workers.jobs.card import CascadeCard, StageCard, publish
+from workers.jobs.connect import connect_blocking
+from workers.jobs.image_store import FolderImageStore, image_path
+from workers.jobs.job import TEXT_STAGE, ImageResult, JobError, Task
+from workers.jobs.queue import Queue
+from workers.jobs.settings import QueueSettings
+
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+
+CARD = CascadeCard(
+    name="picture-book",
+    text_encoder="encoder-1",
+    max_prompt_chars=100,
+    max_prompt_tokens=64,
+    stages=(
+        StageCard(
+            name="32",
+            size=32,
+            steps=30,
+            max_steps=250,
+            guidance_scale=4.0,
+            max_guidance_scale=30.0,
+            sampler="ddim",
+            samplers=("ddim", "dpmpp"),
+        ),
+        StageCard(
+            name="128",
+            size=128,
+            steps=8,
+            max_steps=100,
+            guidance_scale=1.0,
+            max_guidance_scale=20.0,
+            sampler="dpmpp",
+            samplers=("ddim", "dpmpp"),
+            aug_level=0.1,
+        ),
+        StageCard(
+            name="512",
+            size=512,
+            steps=4,
+            max_steps=100,
+            guidance_scale=1.0,
+            max_guidance_scale=20.0,
+            sampler="ddim",
+            samplers=("ddim",),
+            aug_level=0.2,
+        ),
+    ),
+    max_images=4,
+)
+
+
+@pytest.fixture
+def settings(queue_settings: QueueSettings) -> ApiSettings:
+    return ApiSettings(redis_url=queue_settings.redis_url, data_dir=queue_settings.data_dir)
+
+
+@pytest.fixture
+async def client(settings: ApiSettings, redis: Redis) -> AsyncIterator[AsyncClient]:
+    """Of an app whose queue is there and empty."""
+    async with client_of(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def served(settings: ApiSettings, redis: Redis) -> CascadeCard:
+    """A cascade that a worker serves, as far as its card tells."""
+    show(settings, CARD)
+    return CARD
+
+
+@pytest.fixture
+def worker(settings: ApiSettings, redis: Redis) -> "PlayedWorker":
+    return PlayedWorker(Queue(redis, settings), FolderImageStore(settings.images_dir))
+
+
+@asynccontextmanager
+async def client_of(settings: ApiSettings) -> AsyncGenerator[AsyncClient]:
+    """A client of a started app; a bug of the app's is a status 500, as it is in production."""
+    app = create_app(settings)
+    transport = ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(transport=transport, base_url="http://imagen.test") as client,
+    ):
+        yield client
+
+
+def show(settings: QueueSettings, card: CascadeCard) -> None:
+    """Publishes a card for longer than a test takes."""
+    with connect_blocking(settings, timeout_s=5) as redis:
+        publish(redis, card, lease_s=600)
+
+
+class PlayedWorker:
+    """Takes tasks and commits them, as a worker does that draws in no time."""
+
+    name = "played"
+
+    def __init__(self, queue: Queue, images: FolderImageStore) -> None:
+        self._queue = queue
+        self._images = images
+
+    async def draw(self) -> None:
+        """One job from its text to its last image. Waits for the job to come."""
+        task = await self._claim(TEXT_STAGE)
+        parameters = task.parameters
+        prompts = {parameters.prompt: b"embedding", parameters.negative_prompt: b"embedding"}
+        assert await self._queue.commit_text(task, self.name, CARD.text_encoder, prompts)
+        for _ in range(parameters.n):
+            await self.draw_image(task)
+
+    async def draw_image(self, text: Task) -> None:
+        """One image of the job, through its stages."""
+        *lower, last = [stage.name for stage in text.parameters.stages]
+        for stage in lower:
+            task = await self._claim(stage)
+            after = task.parameters.stage_after(stage)
+            assert after is not None
+            assert await self._queue.commit(task, self.name, b"pixels", after.name)
+        task = await self._claim(last)
+        assert await self._queue.finish(task, self.name, self._store(task))
+
+    async def fail(self) -> None:
+        """Fails one job at its text."""
+        task = await self._claim(TEXT_STAGE)
+        error = JobError(code="out_of_paint", message="there is no red left")
+        assert await self._queue.fail(task, self.name, error)
+
+    async def accept(self) -> Task:
+        """Claims one job's text and keeps it."""
+        return await self._claim(TEXT_STAGE)
+
+    def _store(self, task: Task) -> ImageResult:
+        assert task.image is not None
+        path = image_path(task.job_id, task.image)
+        self._images.put(path, PNG)
+        return ImageResult(
+            index=task.image,
+            seed=task.parameters.image_seed(task.image),
+            width=task.parameters.size,
+            height=task.parameters.size,
+            path=path,
+            sha256=hashlib.sha256(PNG).hexdigest(),
+            bytes=len(PNG),
+        )
+
+    async def _claim(self, stage: str) -> Task:
+        (task,) = await self._queue.claim(self.name, stage, count=1, block_s=5)
+        return task

@@ -1,0 +1,131 @@
+"""What the tests of the queue share: a job to submit, and a worker who plays the stages."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from workers.jobs.card import CascadeCard, StageCard
+from workers.jobs.events import JobWatcher
+from workers.jobs.heartbeat import Heartbeat
+from workers.jobs.image_store import image_path
+from workers.jobs.job import ImageResult, Job, JobParameters, StageParameters, Task
+from workers.jobs.queue import Queue
+from workers.jobs.record import new_job
+from workers.jobs.settings import QueueSettings
+
+ENCODER = "encoder-1"
+
+StartHeartbeat = Callable[[str], Heartbeat]
+
+
+@pytest.fixture
+def queue(redis: Redis, queue_settings: QueueSettings) -> Queue:
+    return Queue(redis, queue_settings)
+
+
+@pytest.fixture
+async def watcher(redis: Redis, queue: Queue) -> AsyncIterator[JobWatcher]:
+    async with JobWatcher(redis, queue) as watcher:
+        yield watcher
+
+
+@pytest.fixture
+def start_heartbeat(
+    redis: Redis, queue_settings: QueueSettings, card: CascadeCard
+) -> Iterator[StartHeartbeat]:
+    """Starts a worker's heartbeat; stops those that still beat when the test is over."""
+    started: list[Heartbeat] = []
+
+    def start(worker: str) -> Heartbeat:
+        heartbeat = Heartbeat(queue_settings, worker, card)
+        heartbeat.start()
+        started.append(heartbeat)
+        return heartbeat
+
+    yield start
+    for heartbeat in started:
+        heartbeat.stop()
+
+
+@pytest.fixture
+def card() -> CascadeCard:
+    def stage(size: int, aug_level: float | None) -> StageCard:
+        return StageCard(
+            name=str(size),
+            size=size,
+            steps=20,
+            max_steps=1000,
+            guidance_scale=4.0,
+            max_guidance_scale=30.0,
+            sampler="ddim",
+            samplers=("ddim", "dpmpp"),
+            aug_level=aug_level,
+        )
+
+    return CascadeCard(
+        name="picture-book",
+        text_encoder=ENCODER,
+        max_prompt_chars=1000,
+        max_prompt_tokens=64,
+        stages=(stage(32, None), stage(128, 0.1)),
+        max_images=8,
+    )
+
+
+def a_job(prompt: str = "a red apple", negative_prompt: str = "", n: int = 1) -> Job:
+    """A job of two diffusion stages, not yet submitted."""
+    base = StageParameters(name="32", size=32, steps=20, guidance_scale=4.0, sampler="ddim")
+    upper = StageParameters(
+        name="128", size=128, steps=8, guidance_scale=1.0, sampler="ddim", aug_level=0.1
+    )
+    return new_job(
+        JobParameters(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            n=n,
+            size=128,
+            seed=7,
+            stages=(base, upper),
+        )
+    )
+
+
+def an_image(task: Task) -> ImageResult:
+    """The record of a task's image, as a worker makes it after the last stage."""
+    assert task.image is not None
+    png = f"png {task.image}".encode()
+    return ImageResult(
+        index=task.image,
+        seed=task.parameters.image_seed(task.image),
+        width=128,
+        height=128,
+        path=image_path(task.job_id, task.image),
+        sha256=hashlib.sha256(png).hexdigest(),
+        bytes=len(png),
+    )
+
+
+async def claim_one(queue: Queue, worker: str, stage: str) -> Task:
+    """The next task of a stage, which must be there."""
+    (task,) = await queue.claim(worker, stage, count=1, block_s=0)
+    return task
+
+
+async def encode(queue: Queue, worker: str = "w1") -> bool:
+    """Plays the text stage of one job, encoding only what is missing."""
+    task = await claim_one(queue, worker, "text")
+    prompts = (task.parameters.prompt, task.parameters.negative_prompt)
+    missing = await queue.missing_embeddings(ENCODER, prompts)
+    return await queue.commit_text(
+        task, worker, ENCODER, {prompt: f"embedding of {prompt!r}".encode() for prompt in missing}
+    )
+
+
+async def draw(queue: Queue, worker: str = "w1") -> bool:
+    """Plays both diffusion stages of one image."""
+    task = await claim_one(queue, worker, "32")
+    assert await queue.commit(task, worker, b"low resolution", "128")
+    task = await claim_one(queue, worker, "128")
+    return await queue.finish(task, worker, an_image(task))

@@ -1,0 +1,43 @@
+"""What a job says of itself."""
+
+import pytest
+from pydantic import ValidationError
+
+from tests.workers.jobs.conftest import a_job
+from workers.jobs.job import JobParameters, JobStatus, new_job_id
+
+
+def test_each_image_has_a_seed_of_its_own_that_wraps_at_32_bits() -> None:
+    parameters = a_job().parameters.model_copy(update={"seed": 2**32 - 1})
+    assert [parameters.image_seed(index) for index in range(3)] == [2**32 - 1, 0, 1]
+
+
+def test_stages_know_their_neighbours() -> None:
+    parameters = a_job().parameters
+    base, upper = parameters.stages
+    assert parameters.stage("128") is upper
+    assert parameters.stage_before("32") is None
+    assert parameters.stage_before("128") is base
+    assert parameters.stage_after("32") is upper
+    assert parameters.stage_after("128") is None
+    with pytest.raises(KeyError):
+        parameters.stage("64")
+
+
+def test_parameters_are_frozen_and_strict_about_names() -> None:
+    parameters = a_job().parameters
+    with pytest.raises(ValidationError, match="frozen"):
+        parameters.seed = 8  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        JobParameters.model_validate({**parameters.model_dump(), "guidance": 3})
+
+
+def test_four_statuses_are_terminal() -> None:
+    terminal = {status.value for status in JobStatus if status.terminal}
+    assert terminal == {"succeeded", "failed", "canceled", "expired"}
+
+
+def test_ids_are_random_and_safe_in_a_url() -> None:
+    ids = {new_job_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(len(job_id) == 32 and job_id.isalnum() for job_id in ids)

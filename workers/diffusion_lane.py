@@ -1,0 +1,117 @@
+"""A diffusion stage: feeds the stage engine from the queue and hands on what it has drawn."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from model.cascade import to_pixels
+from model.trajectory import StageSettings, TextCondition
+from workers import png, tensors
+from workers.engine import Admission, StageEngine
+from workers.jobs.errors import InputExpired
+from workers.jobs.image_store import ImageStore, image_path
+from workers.jobs.job import ImageResult, JobError, Task
+from workers.jobs.queue import Queue
+from workers.lane import Outcome
+
+
+class DiffusionLane:
+    """See Lane. One task is one image at this stage."""
+
+    def __init__(self, engine: StageEngine, queue: Queue, images: ImageStore, worker: str,
+                 cascade: str):
+        self.stage = engine.stage.spec.name
+        self._engine = engine
+        self._queue = queue
+        self._images = images
+        self._worker = worker
+        self._cascade = cascade
+        self._tasks: dict[str, Task] = {}
+
+    @property
+    def room(self) -> int:
+        return self._engine.room
+
+    @property
+    def has_work(self) -> bool:
+        return self._engine.in_flight > 0
+
+    async def accept(self, task: Task) -> None:
+        try:
+            inputs = await self._queue.inputs(task)
+        except InputExpired as error:
+            await self._queue.fail(
+                task, self._worker, JobError(code="input_expired", message=str(error))
+            )
+            return
+        self._tasks[task.entry_id] = task
+        self._engine.admit(Admission(
+            key=task.entry_id,
+            seed=task.parameters.image_seed(_image(task)),
+            settings=_settings(task),
+            text=TextCondition(
+                prompt=tensors.from_bytes(inputs.prompt_embedding),
+                negative=tensors.from_bytes(inputs.negative_embedding),
+            ),
+            low_res=None if inputs.artifact is None else tensors.from_bytes(inputs.artifact),
+        ))
+
+    def compute(self) -> list[Outcome]:
+        return [Outcome(self._tasks.pop(drawn.key), drawn.output) for drawn in self._engine.step()]
+
+    async def commit(self, outcome: Outcome) -> None:
+        task, output = outcome.task, outcome.output
+        following = task.parameters.stage_after(self.stage)
+        if following is None:
+            await self._finish(task, output)
+        else:
+            await self._queue.commit(task, self._worker, tensors.to_bytes(output), following.name)
+
+    async def fail_all(self, error: JobError) -> None:
+        for key in self._engine.clear():
+            await self._queue.fail(self._tasks.pop(key), self._worker, error)
+
+    async def _finish(self, task: Task, output: Tensor) -> None:
+        """Store the picture, then record it: a crash between the two stores it again, the same."""
+        index = _image(task)
+        path = image_path(task.job_id, index)
+        try:
+            stored = await asyncio.to_thread(self._store, path, task, output)
+        except OSError as error:
+            refused = JobError(code="image_store", message=f"the image cannot be stored: {error}")
+            await self._queue.fail(task, self._worker, refused)
+            return
+        _, height, width = output.shape
+        image = ImageResult(
+            index=index,
+            seed=task.parameters.image_seed(index),
+            width=width,
+            height=height,
+            path=path,
+            sha256=hashlib.sha256(stored).hexdigest(),
+            bytes=len(stored),
+        )
+        await self._queue.finish(task, self._worker, image)
+
+    def _store(self, path: str, task: Task, output: Tensor) -> bytes:
+        return self._images.put(path, png.encode(to_pixels(output), self._metadata(task)))
+
+    def _metadata(self, task: Task) -> Mapping[str, str]:
+        """What it takes to draw this picture again."""
+        alone = {"n": 1, "seed": task.parameters.image_seed(_image(task))}
+        return {
+            "cascade": self._cascade,
+            "parameters": task.parameters.model_copy(update=alone).model_dump_json(),
+        }
+
+
+def _image(task: Task) -> int:
+    assert task.image is not None, "a diffusion task is always about one image"
+    return task.image
+
+
+def _settings(task: Task) -> StageSettings:
+    asked = task.parameters.stage(task.stage)
+    return StageSettings(asked.steps, asked.sampler, asked.guidance_scale, asked.aug_level)

@@ -1,0 +1,38 @@
+"""The one exception tree. What a caller may catch; app/ maps it to HTTP statuses."""
+
+
+class ImagenError(Exception):
+    """Base of every error that this project raises on purpose.
+
+    ImagenError
+    ├── JobNotFound         no job of this id, or its record has expired
+    ├── ImageNotFound       no such image in the store, or a path that cannot name one
+    ├── NoCard              no living worker has published a cascade card
+    ├── InputExpired        an embedding or artifact that a task needs is gone
+    ├── QueueUnavailable    Redis cannot be reached, or cannot take the write
+    └── ServerNotStarted    the embedded server cannot be started
+    """
+
+
+class JobNotFound(ImagenError):
+    """No job of this id, or its record has expired."""
+
+
+class ImageNotFound(ImagenError):
+    """No such image in the store, or a path that cannot name one."""
+
+
+class NoCard(ImagenError):
+    """No living worker has published a cascade card."""
+
+
+class InputExpired(ImagenError):
+    """An embedding or artifact that a task needs is gone; the job cannot go on."""
+
+
+class QueueUnavailable(ImagenError):
+    """Redis cannot be reached, or cannot take the write. Trying again later may succeed."""
+
+
+class ServerNotStarted(ImagenError):
+    """The embedded server cannot be started; the message says why and what to do."""

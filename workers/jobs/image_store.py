@@ -1,0 +1,115 @@
+"""Where finished images lie. Knows paths and bytes; neither PNG nor the queue."""
+
+import os
+import re
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from workers.jobs.errors import ImageNotFound
+
+IMAGE_PATH = re.compile(r"([0-9A-Za-z_-]+)/([0-9]+\.png)")
+
+
+def image_path(job_id: str, index: int) -> str:
+    """Where an image lies within any store."""
+    return f"{job_id}/{index}.png"
+
+
+class ImageStore(Protocol):
+    """Written once, then immutable. The methods block: call them from a thread."""
+
+    def put(self, path: str, data: bytes) -> bytes:
+        """Stores an image for good, and returns what is stored.
+
+        Where another worker was first, its image stays and is returned: a worker may die
+        before it can record its image, or write after it has lost the task.
+        """
+        ...
+
+    def get(self, path: str) -> bytes:
+        """The image.
+
+        Raises: ImageNotFound.
+        """
+        ...
+
+
+class FolderImageStore:
+    """An ImageStore in a folder. Follows no symlink below it, and shows no half-written image."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, path: str, data: bytes) -> bytes:
+        """See ImageStore. On disk before it returns.
+
+        Raises: OSError where the folder cannot be written.
+        """
+        folder_name, name = _split(path)
+        self._root.mkdir(parents=True, exist_ok=True)
+        with _folder(self._root) as root:
+            try:
+                os.mkdir(folder_name, dir_fd=root)
+                os.fsync(root)
+            except FileExistsError:
+                pass
+            with _folder(folder_name, root) as folder:
+                try:
+                    _write(folder, name, data)
+                except FileExistsError:
+                    return _read(folder, name)
+        return data
+
+    def get(self, path: str) -> bytes:
+        """See ImageStore."""
+        try:
+            folder_name, name = _split(path)
+            with _folder(self._root) as root, _folder(folder_name, root) as folder:
+                return _read(folder, name)
+        except (OSError, ValueError) as error:
+            raise ImageNotFound(path) from error
+
+
+def _split(path: str) -> tuple[str, str]:
+    match = IMAGE_PATH.fullmatch(path)
+    if match is None:
+        raise ValueError(f"not the path of an image: {path!r}")
+    return match[1], match[2]
+
+
+@contextmanager
+def _folder(path: str | Path, within: int | None = None) -> Generator[int]:
+    """A folder as a descriptor. Names resolved from it cannot be swapped for a symlink."""
+    follow = os.O_NOFOLLOW if within is not None else 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | follow, dir_fd=within)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write(folder: int, name: str, data: bytes) -> None:
+    """Writes beside, then links into place: the name shows the whole image, or nothing.
+
+    Raises: FileExistsError where the name is taken.
+    """
+    beside = f".{name}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(beside, flags, 0o644, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.unlink(beside, dir_fd=folder)
+    os.fsync(folder)
+
+
+def _read(folder: int, name: str) -> bytes:
+    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb") as file:
+        return file.read()

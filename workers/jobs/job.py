@@ -1,0 +1,150 @@
+"""What a job is: parameters as resolved, status, images, and the tasks it falls into."""
+
+import secrets
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TEXT_STAGE = "text"
+"""The first stage of every job; the diffusion stages follow, named by the card."""
+
+SEEDS = 2**32
+
+
+class Record(BaseModel):
+    """Base of the contract's types: frozen, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageParameters(Record):
+    """How one diffusion stage is to be run for every image of a job."""
+
+    name: str
+    size: int = Field(gt=0)
+    """Pixels a side of this stage's output."""
+    steps: int = Field(gt=0)
+    guidance_scale: float
+    sampler: str
+    aug_level: float | None = Field(default=None, ge=0, le=1)
+    """Noise put on the low-resolution input; None for the base stage, which has none."""
+
+
+class JobParameters(Record):
+    """A request with every value resolved, so that it says alone what will be drawn."""
+
+    prompt: str
+    negative_prompt: str = ""
+    n: int = Field(default=1, gt=0)
+    size: int = Field(gt=0)
+    """Pixels a side of the images asked for: the size of the last stage."""
+    seed: int = Field(ge=0, lt=SEEDS)
+    stages: tuple[StageParameters, ...] = Field(min_length=1)
+    """The diffusion stages to run, in order."""
+
+    def image_seed(self, index: int) -> int:
+        """Image i draws its noise from seed + i, wrapped to 32 bits."""
+        return (self.seed + index) % SEEDS
+
+    def stage(self, name: str) -> StageParameters:
+        """The parameters of one diffusion stage.
+
+        Raises: KeyError where the job has no such stage.
+        """
+        return self.stages[self._position(name)]
+
+    def stage_before(self, name: str) -> StageParameters | None:
+        """The stage whose output this one takes; None for the base stage."""
+        position = self._position(name)
+        return self.stages[position - 1] if position > 0 else None
+
+    def stage_after(self, name: str) -> StageParameters | None:
+        """The stage that takes this one's output; None for the last."""
+        position = self._position(name) + 1
+        return self.stages[position] if position < len(self.stages) else None
+
+    def _position(self, name: str) -> int:
+        for position, stage in enumerate(self.stages):
+            if stage.name == name:
+                return position
+        raise KeyError(name)
+
+
+class JobStatus(StrEnum):
+    """queued -> running -> one of the terminal four."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended; a terminal status never changes again."""
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+class JobError(Record):
+    """Why a job failed: a code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class ImageResult(Record):
+    """One finished image."""
+
+    index: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=SEEDS)
+    width: int
+    height: int
+    path: str
+    """Where the image store has it."""
+    sha256: str
+    """Hex digest of the stored file."""
+    bytes: int
+    """Size of the stored file."""
+
+
+class Job(Record):
+    """A job as the queue has it. Times are unix seconds."""
+
+    id: str
+    status: JobStatus = JobStatus.QUEUED
+    parameters: JobParameters
+    images: tuple[ImageResult, ...] = ()
+    """Those done so far, by index."""
+    error: JobError | None = None
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+class Task(Record):
+    """One image of one job at one stage, or the text of a whole job, as claimed by a worker."""
+
+    entry_id: str
+    """The stream entry, held pending in the worker's name until the task is committed."""
+    stage: str
+    job_id: str
+    image: int | None
+    """Index of the image; None at the text stage."""
+    deliveries: int
+    """How often this entry has been handed to a worker, this time included."""
+    parameters: JobParameters
+
+
+class TaskInputs(Record):
+    """What a diffusion task starts from. The bytes are the model's business."""
+
+    prompt_embedding: bytes
+    negative_embedding: bytes
+    artifact: bytes | None
+    """Output of the stage before; None at the base stage."""
+
+
+def new_job_id() -> str:
+    """128 random bits in hex: unguessable, and safe in a URL and as a folder's name."""
+    return secrets.token_hex(16)

@@ -1,0 +1,42 @@
+"""What every process that touches the queue is told through IMAGEN_* variables."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_data_dir() -> Path:
+    """The user's data folder for imagen, by the XDG rule."""
+    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(home).expanduser() / "imagen"
+
+
+class QueueSettings(BaseSettings):
+    """Frozen. Read from the environment when it is made, never at import."""
+
+    model_config = SettingsConfigDict(env_prefix="IMAGEN_", frozen=True, extra="ignore")
+
+    redis_url: str = "redis://localhost:6379/0"
+    """redis://, rediss:// or unix://."""
+
+    data_dir: Path = Field(default_factory=default_data_dir)
+    """Holds images/ and, for the embedded server, queue/."""
+
+    lease_s: float = Field(default=5.0, gt=0)
+    """A worker whose heartbeat is older than this is dead and loses its tasks."""
+
+    retention_s: int = Field(default=86_400, gt=0)
+    """How long the record of an ended job can still be read."""
+
+    artifact_ttl_s: int = Field(default=86_400, gt=0)
+    """How long a stage's output waits for the next stage."""
+
+    embedding_ttl_s: int = Field(default=600, gt=0)
+    """How long an embedding is kept for reuse after the last job that used it has ended."""
+
+    @property
+    def images_dir(self) -> Path:
+        """Where finished images lie; API and workers share it."""
+        return self.data_dir / "images"

@@ -1,0 +1,46 @@
+"""A lane: one stage as a worker serves it, from claimed task to committed result."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from workers.jobs.job import JobError, Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What computing made of a task; the lane that made it knows how to commit it."""
+
+    task: Task
+    output: Any
+
+
+class Lane(Protocol):
+    """`compute` runs in the compute thread, everything else in the event loop."""
+
+    stage: str
+
+    @property
+    def room(self) -> int:
+        """How many more tasks it can take."""
+        ...
+
+    @property
+    def has_work(self) -> bool:
+        """Whether compute() has something to do."""
+        ...
+
+    async def accept(self, task: Task) -> None:
+        """Fetch what the task needs and take it in."""
+        ...
+
+    def compute(self) -> list[Outcome]:
+        """One step of everything taken in; the tasks that are done with it."""
+        ...
+
+    async def commit(self, outcome: Outcome) -> None:
+        """Hand a result on; a result that no longer counts is dropped."""
+        ...
+
+    async def fail_all(self, error: JobError) -> None:
+        """Fail everything taken in, after a compute() that raised."""
+        ...
