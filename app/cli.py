@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 
+log = logging.getLogger(__name__)
+
 MAX_SEED = 2**32 - 1
 FINISH_ANSWERS_S = 5
 """An API that stops lets its answers end for so long; the supervisor leaves the worker the rest."""
@@ -80,18 +82,20 @@ def api(host: Host = None, port: Port = None) -> None:
     """Serve HTTP alone, with the queue at IMAGEN_REDIS_URL. Needs no torch."""
     import uvicorn
 
-    from app.address import check_can_listen
+    from app.address import check_can_listen, local_url
     from app.main import create_app
     from app.settings import ApiSettings
 
     _log_as("api")
     settings = _settings(ApiSettings, host=host, port=port)
     check_can_listen(settings.host, settings.port)
+    log.info("listening at %s", local_url(settings.host, settings.port))
     uvicorn.run(
         create_app(settings),
         host=settings.host,
         port=settings.port,
         log_config=None,
+        log_level=logging.WARNING,
         access_log=False,
         timeout_graceful_shutdown=FINISH_ANSWERS_S,
     )
@@ -113,6 +117,7 @@ def worker(
     _log_as("worker")
     folder = None if cascade is None else str(cascade)
     settings = _settings(WorkerSettings, stages=stages, cascade=folder, device=device)
+    _prepare_torch(settings.device)
     try:
         run(settings)
     except InvalidCascade as error:
@@ -150,6 +155,7 @@ def generate(
     started = time.monotonic()
     folder = None if cascade is None else str(cascade)
     settings = _settings(WorkerSettings, cascade=folder, device=device)
+    _prepare_torch(settings.device)
     seed = secrets.randbelow(MAX_SEED + 1) if seed is None else seed
     asked = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
     try:
@@ -199,6 +205,21 @@ def _settings(kind: type[Settings], **options: object) -> Settings:
     except ValidationError as error:
         lines = [f"IMAGEN_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
         raise typer.BadParameter("; ".join(lines)) from error
+
+
+def _prepare_torch(device: str) -> None:
+    """Try the device before weights are loaded on it; leave progress bars to us."""
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from model.devices import pick_device
+
+    disable_progress_bar()
+    try:
+        torch.empty(0, device=pick_device(device))
+    except (AssertionError, RuntimeError) as error:  # torch says either
+        reason = f"{device} cannot be used: {error}; auto picks one that can"
+        raise typer.BadParameter(reason, param_hint="--device") from error
 
 
 def _check_can_write(output: Path) -> None:

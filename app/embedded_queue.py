@@ -6,25 +6,23 @@ Knows how to start, find and stop the server; nothing of jobs.
 # pyright: reportUnknownMemberType=false
 # redis-py leaves its **kwargs untyped.
 
-import ctypes
 import fcntl
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-import redis
-
-from workers.jobs.errors import ServerNotStarted
+from app.parent_death import dies_with_parent
+from workers.jobs.connect import connect_blocking, queue_errors
+from workers.jobs.errors import QueueUnavailable, ServerNotStarted
+from workers.jobs.settings import QueueSettings
 
 SOCKET_NAME = "valkey.sock"
 LONGEST_SOCKET_BYTES = 100
@@ -32,12 +30,11 @@ LONGEST_SOCKET_BYTES = 100
 
 START_TIMEOUT_S = 60.0
 """Reading a long append-only file back takes a while."""
+ANSWER_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 10.0
 LOCK_TIMEOUT_S = 3.0
 """A server whose parent was killed needs a moment to write its file and go."""
 PAUSE_S = 0.02
-
-PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedQueue:
@@ -140,17 +137,18 @@ class EmbeddedQueue:
                 pass_fds=(lock,),
                 # Ctrl-C is the parent's to handle: it stops the server last.
                 start_new_session=True,
-                preexec_fn=_dies_with_parent(),
+                preexec_fn=dies_with_parent(signal.SIGTERM),
             )
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        with redis.Redis.from_url(self.url) as client:
+        with connect_blocking(QueueSettings(redis_url=self.url), ANSWER_TIMEOUT_S) as client:
             while process.poll() is None and time.monotonic() < deadline:
                 try:
-                    client.execute_command("PING")
+                    with queue_errors():
+                        client.ping()
                     return
-                except redis.ConnectionError:  # not listening yet, or still reading its file
+                except QueueUnavailable:  # not listening yet, or still reading its file
                     time.sleep(PAUSE_S)
         lines = self._log.read_text("utf-8", "replace").splitlines()[-5:]
         raise ServerNotStarted("\n".join(["the embedded queue did not start:", *lines]))
@@ -194,18 +192,3 @@ def _lock(path: Path) -> int:
                     "another folder, or IMAGEN_REDIS_URL to the server that both shall use"
                 ) from None
             time.sleep(PAUSE_S)
-
-
-def _dies_with_parent() -> Callable[[], None] | None:
-    """What the child runs before the server, so that it ends when we do; Linux only."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)  # loaded here: between fork and exec as little as can be
-    parent = os.getpid()
-
-    def ask_for_signal() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before we asked
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    return ask_for_signal

@@ -7,7 +7,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.schemas import GenerateRequest
+from app.schemas import LONE_SURROGATE, GenerateRequest
 
 PROBLEMS: Mapping[str, str] = {
     "missing": "is missing",
@@ -15,6 +15,7 @@ PROBLEMS: Mapping[str, str] = {
     "model_type": "is not an object",
     "string_type": "is not a string",
     "string_too_short": "is empty",
+    "string_unicode": LONE_SURROGATE,
     "int_type": "is not an integer",
     "float_type": "is not a number",
     "finite_number": "is not a finite number",
@@ -54,7 +55,7 @@ def read_form(body: Any) -> tuple[GenerateRequest, list[Refusal]]:
 
 def _sound(body: Any, wrong: set[str | None]) -> Iterator[tuple[str, Any]]:
     yield "prompt", "any"  # the one field without a default
-    if isinstance(body, dict):
+    if isinstance(body, dict) and None not in wrong:
         for field, value in cast(dict[str, Any], body).items():
             if field in GenerateRequest.model_fields and field not in wrong:
                 yield field, value

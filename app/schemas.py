@@ -1,7 +1,7 @@
 """What goes over the wire: the request as asked, the job as answered. Knows no card."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
@@ -11,6 +11,8 @@ from workers.jobs.card import CascadeCard
 from workers.jobs.job import SEEDS, ImageResult, Job, JobError, JobParameters, JobStatus
 
 T = TypeVar("T")
+
+LONE_SURROGATE: Final = "has a lone surrogate in it, half of a UTF-16 pair"
 
 
 def _shape(value: Any) -> str:
@@ -30,9 +32,7 @@ def _writable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise PydanticCustomError(
-            "text", "has a lone surrogate in it, half of a UTF-16 pair"
-        ) from error
+        raise PydanticCustomError("text", LONE_SURROGATE) from error
     return text
 
 
@@ -48,6 +48,12 @@ GuidanceScale = Annotated[float, Field(ge=0)]
 AugLevel = Annotated[float, Field(ge=0, le=1)]
 
 
+REQUEST_EXAMPLES: list[Any] = [
+    {"prompt": "a red apple on a blue background", "seed": 7},
+    {"prompt": "two cats", "n": 4, "steps": [30, 10], "guidance_scale": [4.0, 1.0]},
+]
+
+
 class GenerateRequest(BaseModel):
     """What to draw. What is left out is decided by the cascade: see GET /model."""
 
@@ -57,12 +63,7 @@ class GenerateRequest(BaseModel):
         extra="forbid",
         frozen=True,
         allow_inf_nan=False,
-        json_schema_extra={
-            "examples": [
-                {"prompt": "a red apple on a blue background", "seed": 7},
-                {"prompt": "two cats", "n": 4, "steps": [30, 10], "guidance_scale": [4.0, 1.0]},
-            ]
-        },
+        json_schema_extra={"examples": REQUEST_EXAMPLES},
     )
 
     prompt: Annotated[Text, AfterValidator(_not_blank)] = Field(

@@ -53,7 +53,7 @@ def serve(settings: ApiSettings, worker_environment: Mapping[str, str]) -> None:
                 "IMAGEN_REDIS_URL is not set: a private queue in %s", settings.data_dir / "queue"
             )
         supervisor = Supervisor(programs(settings, url, worker_environment))
-        asyncio.run(_supervise(supervisor, queue, _announce(settings, url)))
+        asyncio.run(supervise(supervisor, queue, _announce(settings, url)))
 
 
 def programs(
@@ -69,7 +69,7 @@ def programs(
     )
 
 
-async def _supervise(
+async def supervise(
     supervisor: Supervisor, queue: EmbeddedQueue | None, announcement: Coroutine[None, None, None]
 ) -> None:
     """Run until told to stop, or until the embedded queue is gone."""
@@ -84,11 +84,13 @@ async def _supervise(
     finally:
         for task in beside:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        ends = await asyncio.gather(*beside, return_exceptions=True)
+    for failure in (end for end in ends if isinstance(end, Exception)):
+        raise failure
     if queue is not None and not queue.running:
         raise QueueEnded(
-            "the embedded queue ended by itself; valkey.log in its folder may say why. Accepted jobs "
-            "are kept: start again"
+            "the embedded queue ended by itself; valkey.log in its folder may say why. "
+            "Accepted jobs are kept: start again"
         )
 
 

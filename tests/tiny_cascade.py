@@ -1,4 +1,4 @@
-"""A cascade of two small untrained stages, 8 and 16 px: all parts real, and quick to load and run."""
+"""A cascade of two small untrained stages, 8 and 16 px: every part real, quick to load and run."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Is the process alive, and is there someone to do the work?"""
+"""Tells an orchestrator whether the process lives, and whether the service can work."""
 
 from fastapi import APIRouter
 

@@ -23,7 +23,7 @@ class Candidates:
 
     figures: tuple[Figure, ...]
     cutouts: Floats
-    """[figures, CUTOUT_PX * CUTOUT_PX * 3]: contrast to the ground."""
+    """[figures, CUTOUT_PX * 3 * CUTOUT_PX]: contrast to the ground."""
     sides: Floats
     """[figures]: the side of the drawing's box, in sides of the window that shows it."""
 
@@ -58,7 +58,8 @@ class _Layers:
     ground: Floats
 
     def painted(self, color: Floats, ground: Floats) -> Floats:
-        return self.fixed + self.main * color + self.ground * ground
+        painted = self.fixed + self.main * color + self.ground * ground
+        return np.asarray(painted, np.float32)
 
 
 @cache

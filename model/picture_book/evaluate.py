@@ -73,7 +73,7 @@ def _percent(share: float) -> str:
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """Where a rate lies, with 95 % confidence (Wilson 1927, equation as in Agresti & Coull 1998)."""
+    """Where a rate lies, with 95 % confidence (Wilson 1927; Agresti & Coull 1998)."""
     rate = successes / trials
     center = rate + z * z / (2 * trials)
     spread = z * sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))

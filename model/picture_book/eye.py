@@ -37,12 +37,12 @@ def see(pixels: Pixels) -> Floats:
     """A square picture as the eye has it: [EYE_PX, EYE_PX, 3] in [0, 1]."""
     image = Image.fromarray(pixels).resize((EYE_PX, EYE_PX), Image.Resampling.BOX)
     soft = image.filter(ImageFilter.GaussianBlur(_SOFTNESS_PX))
-    return np.asarray(soft, np.float32) / 255
+    return np.asarray(soft, np.float32) / np.float32(255)
 
 
 def rgb(color: str) -> Floats:
     """#rrggbb as [3] in [0, 1]."""
-    return np.array(list(bytes.fromhex(color.removeprefix("#"))), np.float32) / 255
+    return np.array(list(bytes.fromhex(color.removeprefix("#"))), np.float32) / np.float32(255)
 
 
 def window_of(contrast: Floats) -> Window | None:
@@ -69,10 +69,12 @@ def _extent(visible: NDArray[np.int_]) -> tuple[float, float]:
 def cut_out(contrast: Floats, x: Floats, y: Floats, side: float) -> Floats:
     """What is in the windows of one side around each centre (x, y), at equal size.
 
-    x: [X], y: [Y]. Returns [Y * X, CUTOUT_PX * CUTOUT_PX * 3]; beyond the picture is ground.
+    x: [X], y: [Y]. Returns [Y * X, CUTOUT_PX * 3 * CUTOUT_PX]; beyond the picture is ground.
     """
     rows, columns = _averaging(y, side), _averaging(x, side)
-    cut = np.einsum("yir,rcd,xjc->yxijd", rows, contrast, columns, optimize=True)
+    by_row = contrast.transpose(0, 2, 1).reshape(EYE_PX, 3 * EYE_PX)
+    bands = (rows @ by_row).reshape(len(y), 1, CUTOUT_PX * 3, EYE_PX)
+    cut = np.asarray(bands @ columns.transpose(0, 2, 1), np.float32)
     return cut.reshape(len(y) * len(x), -1)
 
 
@@ -82,4 +84,4 @@ def _averaging(centers: Floats, side: float) -> Floats:
     starts = centers[:, None, None] - side / 2 + np.arange(CUTOUT_PX)[:, None] * bin_px
     pixels = np.arange(EYE_PX)
     overlap = np.minimum(starts + bin_px, pixels + 1) - np.maximum(starts, pixels)
-    return (np.clip(overlap, 0, None) / bin_px).astype(np.float32)
+    return np.asarray(np.clip(overlap, 0, None) / bin_px, np.float32)

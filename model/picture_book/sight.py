@@ -15,7 +15,7 @@ from model.picture_book.things import GROUNDS
 
 _BORDER_PX = 3
 _PRICE_OF_A_FIGURE = 0.05
-"""The share of a picture that one figure more must explain, lest a clumsy figure passes for four."""
+"""The share of a picture that one figure more must explain, lest a clumsy one passes for four."""
 _ZOOMS = (0.84, 0.92, 1.0, 1.09, 1.19)
 _SHIFTS = np.linspace(-0.12, 0.12, 5, dtype=np.float32)
 

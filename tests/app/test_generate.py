@@ -13,8 +13,10 @@ from app.body import MAX_BODY_BYTES
 from app.embedded_queue import EmbeddedQueue
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, PNG, PlayedWorker, client_of, show
+from workers.jobs import keys
 from workers.jobs.connect import connect
 from workers.jobs.image_store import FolderImageStore
+from workers.jobs.job import TEXT_STAGE
 from workers.jobs.queue import Queue
 
 JSON = {"content-type": "application/json"}
@@ -217,4 +219,4 @@ async def test_without_a_worker_nothing_is_accepted(client: AsyncClient, redis: 
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["remedy"] == "start one with `imagen worker`"
-    assert await redis.dbsize() == 0
+    assert await redis.exists(keys.stream(TEXT_STAGE)) == 0

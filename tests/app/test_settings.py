@@ -6,7 +6,9 @@ from pydantic import ValidationError
 from app.settings import ApiSettings
 
 
-def test_defaults_are_for_this_machine_only() -> None:
+def test_defaults_are_for_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOST", "PORT", "PUBLIC_URL", "MAX_WAIT_S"):
+        monkeypatch.delenv(f"IMAGEN_{name}", raising=False)
     settings = ApiSettings()
     assert (settings.host, settings.port, settings.max_wait_s) == ("127.0.0.1", 8000, 60)
     assert settings.public_url is None

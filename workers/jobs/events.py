@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
@@ -93,7 +93,7 @@ class JobWatcher:
         await subscription.subscribe(keys.ended())
         pinged = False
         while True:
-            message: Any = await subscription.get_message(timeout=SILENCE_S)
+            message = cast(Any, await subscription.get_message(timeout=SILENCE_S))
             if message is None:
                 if pinged:
                     raise QueueUnavailable("the subscription is silent")

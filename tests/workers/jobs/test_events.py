@@ -1,5 +1,8 @@
 """Waiting for a job's end: woken by it, or by the clock, or by a new subscription."""
 
+# pyright: reportUnknownMemberType=false
+# redis-py leaves its **kwargs untyped.
+
 import asyncio
 
 import pytest
@@ -16,7 +19,7 @@ from workers.jobs.queue import Queue
 async def start_waiting(watcher: JobWatcher, job: Job) -> asyncio.Task[Job]:
     """A waiter that has looked at the job once and sleeps."""
     waiter = asyncio.create_task(watcher.wait(job.id, timeout_s=30))
-    while not watcher.waiting(job.id):
+    while not watcher.waiting(job.id) and not waiter.done():
         await asyncio.sleep(0)
     return waiter
 

@@ -1,5 +1,7 @@
 """Tasks of workers who are gone are taken over; those who come back late are refused."""
 
+import asyncio
+
 from redis.asyncio import Redis
 
 from tests.workers.jobs.conftest import (
@@ -64,6 +66,20 @@ async def test_a_stale_worker_is_refused_and_the_job_succeeds_once(queue: Queue)
     assert (await queue.job(job.id)).status is JobStatus.SUCCEEDED
 
 
+async def test_of_two_who_commit_at_once_the_owner_wins(queue: Queue, redis: Redis) -> None:
+    await queue.submit(a_job())
+    await encode(queue)
+    stale = await claim_one(queue, "w1", "32")
+    (taken,) = await queue.reclaim("w2", STAGES, count=8)
+    commits = await asyncio.gather(
+        *(queue.commit(stale, "w1", b"stale pixels", "128") for _ in range(10)),
+        *(queue.commit(taken, "w2", b"pixels", "128") for _ in range(10)),
+    )
+    assert not any(commits[:10])
+    assert commits[10:].count(True) == 1
+    assert await redis.xlen(keys.stream("128")) == 1
+
+
 async def test_of_two_who_reclaim_one_gets_the_task(
     queue: Queue, start_heartbeat: StartHeartbeat
 ) -> None:
@@ -103,7 +119,7 @@ async def test_a_task_lost_on_its_way_to_a_living_worker_comes_back(
     redis: Redis, queue_settings: QueueSettings
 ) -> None:
     """The answer to a claim may be lost with the connection: Redis thinks that we have it."""
-    queue = Queue(redis, queue_settings.model_copy(update={"lease_s": 0.001}))
+    queue = Queue(redis, queue_settings.model_copy(update={"lease_s": 0.0}))
     for _ in range(2):
         await queue.submit(a_job())
     held = await claim_one(queue, "w1", "text")
