@@ -1,1 +1,1 @@
-"""A pixel-space cascade: text encoder, base U-Net, super-resolution U-Nets. Knows no Redis or HTTP."""
+"""A pixel-space cascade: text encoder, base and super-resolution U-Nets. Knows no queue or HTTP."""

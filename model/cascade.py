@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -33,8 +34,12 @@ class Cascade:
         self.stages = tuple(stages)
 
     @classmethod
-    def load(cls, folder: Path | str | None = None, device: str = "auto",
-             dtype: torch.dtype | None = None) -> "Cascade":
+    def load(
+        cls,
+        folder: Path | str | None = None,
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+    ) -> "Cascade":
         """Load a cascade folder; None is picture-book.
 
         Every configuration is read before the first weight. Raises InvalidCascade that names the
@@ -101,7 +106,7 @@ def _check_order(root: Path, specs: Sequence[StageSpec]) -> None:
     """The base comes first, and every stage after it is a larger super-resolution stage."""
     if specs[0].is_super_resolution:
         raise InvalidCascade(f"{root}: the first stage must be a base (3 input channels)")
-    for before, spec in zip(specs, specs[1:], strict=False):
+    for before, spec in pairwise(specs):
         if not spec.is_super_resolution or spec.size_px <= before.size_px:
             raise InvalidCascade(
                 f"{root}: stage {spec.name} after {before.name} must be a larger"
@@ -109,12 +114,11 @@ def _check_order(root: Path, specs: Sequence[StageSpec]) -> None:
             )
 
 
-def _load_unet(root: Path, path: str, device: torch.device, dtype: torch.dtype
-               ) -> UNet2DConditionModel:
+def _load_unet(
+    root: Path, path: str, device: torch.device, dtype: torch.dtype
+) -> UNet2DConditionModel:
     """A stage's network, from safetensors, ready to infer."""
     unet = UNet2DConditionModel.from_pretrained(
         root / path / "unet", torch_dtype=dtype, use_safetensors=True
     )
     return unet.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
-
-

@@ -98,7 +98,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InvalidCascade(
-            f"{path} is missing: a stage's folder holds unet/, scheduler/ and, for super-resolution,"
+            f"{path} is missing: a stage's folder holds unet/, scheduler/ and, to enlarge,"
             " image_noising_scheduler/"
         ) from None
     except json.JSONDecodeError as error:

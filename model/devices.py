@@ -14,8 +14,13 @@ def pick_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware computes in it, else float32."""
     if device.type == "cuda":
         return torch.bfloat16
-    return torch.bfloat16 if torch.backends.mkldnn.is_available() and _cpu_has_bf16() else torch.float32
+    return (
+        torch.bfloat16
+        if torch.backends.mkldnn.is_available() and _cpu_has_bf16()
+        else torch.float32
+    )
 
 
 def _cpu_has_bf16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    # torch has no public name for this question.
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001

@@ -22,9 +22,13 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: Tensor) -> Tensor:
     return unconditional + scale * (conditional - unconditional)
 
 
-def predicted_x0(kind: Prediction, x: Tensor, prediction: Tensor, alpha: Tensor, sigma: Tensor
-                 ) -> Tensor:
-    """The clean image that a prediction implies. x, prediction: [B, C, H, W]; levels [B, 1, 1, 1]."""
+def predicted_x0(
+    kind: Prediction, x: Tensor, prediction: Tensor, alpha: Tensor, sigma: Tensor
+) -> Tensor:
+    """The clean image that a prediction implies.
+
+    x, prediction: [B, C, H, W]; alpha, sigma: [B, 1, 1, 1].
+    """
     match kind:
         case Prediction.EPSILON:
             return (x - sigma * prediction) / alpha

@@ -1,4 +1,4 @@
-"""Noise as a pure function of what it is for, so that a crash, a batch or a worker cannot change it."""
+"""Noise as a pure function of what it is for: no crash, batch or worker can change it."""
 
 import hashlib
 

@@ -50,8 +50,9 @@ class Stage:
         self._unet = unet
         self._dtype = unet.dtype
 
-    def start(self, seed: int, settings: StageSettings, text: TextCondition,
-              low_res: Tensor | None = None) -> Trajectory:
+    def start(
+        self, seed: int, settings: StageSettings, text: TextCondition, low_res: Tensor | None = None
+    ) -> Trajectory:
         """Begin an image. low_res: [3, h, w] in [-1, 1], the output of the stage before."""
         name, size = self.spec.name, self.spec.size_px
         return Trajectory(
@@ -63,7 +64,7 @@ class Stage:
         )
 
     def _augment(self, low_res: Tensor, seed: int, aug_level: float | None) -> LowRes:
-        """Noise conditioning augmentation (Ho et al. 2022, "Cascaded diffusion models", sec. 4.2)."""
+        """Noise conditioning augmentation (Ho et al. 2022, "Cascaded diffusion", sec. 4.2)."""
         schedule, size = self.spec.noising_schedule, self.spec.size_px
         if schedule is None or aug_level is None:
             raise ValueError(f"stage {self.spec.name} is a base stage: it takes no low-res image")
@@ -93,8 +94,9 @@ class Stage:
         )
         if self.spec.threshold_ratio is not None:
             x0 = dynamic_threshold(x0, self.spec.threshold_ratio, self.spec.threshold_cap)
-        previous_x0 = torch.stack([x0[i] if t.x0 is None else t.x0
-                                   for i, t in enumerate(trajectories)])
+        previous_x0 = torch.stack(
+            [x0[i] if t.x0 is None else t.x0 for i, t in enumerate(trajectories)]
+        )
         x = (
             self._column([s.update.x for s in steps]) * x
             + self._column([s.update.x0 for s in steps]) * x0
@@ -104,13 +106,13 @@ class Stage:
             trajectory.advance(*row)
 
     def _guided_prediction(self, x: Tensor, trajectories: Sequence[Trajectory]) -> Tensor:
-        """[B, 3, S, S] float32: conditional rows first, then the unconditional half of guided ones."""
+        """[B, 3, S, S] float32, guided where the trajectory is, from one forward of the network."""
         guided = [i for i, t in enumerate(trajectories) if t.is_guided]
         rows = [*trajectories, *(trajectories[i] for i in guided)]
         texts = [t.text.prompt for t in trajectories]
         texts += [trajectories[i].text.negative for i in guided]
         predicted = self._forward(torch.cat([x, x[guided]]), rows, torch.stack(texts))
-        conditional, unconditional = predicted.split([len(trajectories), len(guided)])
+        conditional, unconditional = predicted.tensor_split([len(trajectories)])
         if not guided:
             return conditional
         scale = self._column([trajectories[i].guidance_scale for i in guided])
@@ -125,7 +127,7 @@ class Stage:
         if low_res:
             x = torch.cat([x, torch.stack([each.pixels for each in low_res])], dim=1)
             levels = torch.tensor([each.noise_level for each in low_res], device=self.device)
-        predicted = self._unet(
+        predicted: Tensor = self._unet(
             x.to(self._dtype).contiguous(memory_format=torch.channels_last),
             torch.tensor([t.next_step.timestep for t in rows], device=self.device),
             encoder_hidden_states=text.to(self._dtype),
@@ -144,5 +146,3 @@ class Stage:
     def _column(self, values: Sequence[float]) -> Tensor:
         """One number a row, ready to multiply [B, C, H, W]."""
         return torch.tensor(values, dtype=torch.float32, device=self.device).view(-1, 1, 1, 1)
-
-

@@ -19,16 +19,22 @@ class TextEncoder:
     Prompts are padded to `max_tokens`, padding included in what the U-Nets see, as in DeepFloyd IF.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, encoder: T5EncoderModel,
-                 max_tokens: int, identity: str):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        encoder: T5EncoderModel,
+        max_tokens: int,
+        identity: str,
+    ):
         self.max_tokens = max_tokens
         self.identity = identity
         self._tokenizer = tokenizer
         self._encoder = encoder.eval()
 
     @classmethod
-    def load(cls, folder: Path, max_tokens: int, device: torch.device, dtype: torch.dtype
-             ) -> "TextEncoder":
+    def load(
+        cls, folder: Path, max_tokens: int, device: torch.device, dtype: torch.dtype
+    ) -> "TextEncoder":
         """Load folder/tokenizer and folder/text_encoder (safetensors only)."""
         tokenizer_folder, encoder_folder = folder / "tokenizer", folder / "text_encoder"
         for needed in (tokenizer_folder, encoder_folder):
@@ -54,7 +60,7 @@ class TextEncoder:
             truncation=True,
             return_tensors="pt",
         ).to(self._encoder.device)
-        hidden = self._encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
+        hidden: Tensor = self._encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
         return hidden.to("cpu", torch.float16)
 
 

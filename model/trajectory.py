@@ -31,7 +31,7 @@ class TextCondition:
 
 @dataclass(frozen=True)
 class LowRes:
-    """pixels: [3, S, S], the stage before's image upsampled and noised; noise_level: its timestep."""
+    """pixels: [3, S, S], the image before upsampled and noised; noise_level: by which timestep."""
 
     pixels: Tensor
     noise_level: int

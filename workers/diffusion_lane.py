@@ -20,8 +20,9 @@ from workers.lane import Outcome
 class DiffusionLane:
     """See Lane. One task is one image at this stage."""
 
-    def __init__(self, engine: StageEngine, queue: Queue, images: ImageStore, worker: str,
-                 cascade: str):
+    def __init__(
+        self, engine: StageEngine, queue: Queue, images: ImageStore, worker: str, cascade: str
+    ):
         self.stage = engine.stage.spec.name
         self._engine = engine
         self._queue = queue
@@ -47,16 +48,18 @@ class DiffusionLane:
             )
             return
         self._tasks[task.entry_id] = task
-        self._engine.admit(Admission(
-            key=task.entry_id,
-            seed=task.parameters.image_seed(_image(task)),
-            settings=_settings(task),
-            text=TextCondition(
-                prompt=tensors.from_bytes(inputs.prompt_embedding),
-                negative=tensors.from_bytes(inputs.negative_embedding),
-            ),
-            low_res=None if inputs.artifact is None else tensors.from_bytes(inputs.artifact),
-        ))
+        self._engine.admit(
+            Admission(
+                key=task.entry_id,
+                seed=task.parameters.image_seed(_image(task)),
+                settings=_settings(task),
+                text=TextCondition(
+                    prompt=tensors.from_bytes(inputs.prompt_embedding),
+                    negative=tensors.from_bytes(inputs.negative_embedding),
+                ),
+                low_res=None if inputs.artifact is None else tensors.from_bytes(inputs.artifact),
+            )
+        )
 
     def compute(self) -> list[Outcome]:
         return [Outcome(self._tasks.pop(drawn.key), drawn.output) for drawn in self._engine.step()]

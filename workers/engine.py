@@ -15,7 +15,10 @@ from model.trajectory import StageSettings, TextCondition, Trajectory
 
 @dataclass(frozen=True)
 class Admission:
-    """An image to be drawn: `key` names it. low_res: [3, h, w], the stage before's output, or None."""
+    """An image to be drawn, named by `key`.
+
+    low_res: [3, h, w], the output of the stage before; None at the base.
+    """
 
     key: str
     seed: int

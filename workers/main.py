@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from model.cascade import Cascade
 from model.errors import InvalidCascade
@@ -33,14 +35,23 @@ def run(settings: WorkerSettings) -> None:
 
 async def serve(cascade: Cascade, settings: WorkerSettings) -> None:
     """Serve a loaded cascade until SIGTERM or SIGINT."""
-    async with connect(settings) as redis:
-        queue = Queue(redis, settings)
-        name = new_worker_name()
-        lanes = _lanes(cascade, queue, settings, name)
-        worker = Worker(name, lanes, describe(cascade, settings), queue, settings)
+    async with open_worker(cascade, settings) as worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, worker.stop)
         await worker.run()
+
+
+@asynccontextmanager
+async def open_worker(cascade: Cascade, settings: WorkerSettings) -> AsyncGenerator[Worker]:
+    """A worker that is ready to run, with a connection of its own."""
+    redis = connect(settings)
+    try:
+        queue = Queue(redis, settings)
+        name = new_worker_name()
+        lanes = _lanes(cascade, queue, settings, name)
+        yield Worker(name, lanes, describe(cascade, settings), queue, settings)
+    finally:
+        await redis.aclose()
 
 
 def _lanes(cascade: Cascade, queue: Queue, settings: WorkerSettings, worker: str) -> list[Lane]:

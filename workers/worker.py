@@ -43,8 +43,14 @@ def new_worker_name() -> str:
 class Worker:
     """Serves its lanes until told to stop. Lanes are in cascade order."""
 
-    def __init__(self, name: str, lanes: Sequence[Lane], card: CascadeCard, queue: Queue,
-                 settings: WorkerSettings):
+    def __init__(
+        self,
+        name: str,
+        lanes: Sequence[Lane],
+        card: CascadeCard,
+        queue: Queue,
+        settings: WorkerSettings,
+    ):
         self.name = name
         self._lanes = tuple(lanes)
         self._turns = Turns(lanes)

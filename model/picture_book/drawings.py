@@ -18,12 +18,14 @@ Pixels = NDArray[np.uint8]
 """[height, width, 3], 0 to 255."""
 
 VIEW_BOX = 100
-_SKELETON = re.compile(r'<svg [^>]*?color="(?P<color>#[0-9a-f]{6})"[^>]*>(?P<shapes>.*)</svg>', re.S)
+_SKELETON = re.compile(
+    r'<svg [^>]*?color="(?P<color>#[0-9a-f]{6})"[^>]*>(?P<shapes>.*)</svg>', re.DOTALL
+)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One thing: shapes in a view box of 100 x 100, whose main shapes are filled with currentColor."""
+    """One thing: shapes in a box of 100 x 100, the main ones filled with currentColor."""
 
     shapes: str
     color: str

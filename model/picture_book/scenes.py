@@ -92,7 +92,7 @@ class Scene:
 
     @property
     def ground_name(self) -> str:
-        """The ground that is drawn: white where none is named, blue where white would hide a thing."""
+        """The ground that is drawn: white where none is named, blue where white would hide one."""
         if self.ground is not None:
             return self.ground
         hidden = any(figure.color_name == "white" for figure in self.subject.figures)

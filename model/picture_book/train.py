@@ -24,7 +24,7 @@ from model.picture_book.captions import caption, vocabulary
 from model.picture_book.scenes import random_scene
 from model.schedule import Schedule
 from model.training.loop import Task, Trainer, TrainingConfig
-from model.training.tasks import BaseTask, Captions, CaptionedPictures, SuperResolutionTask
+from model.training.tasks import BaseTask, CaptionedPictures, Captions, SuperResolutionTask
 
 BASE_PX, SUPER_RESOLUTION_PX = 32, 128
 TEXT_WIDTH, TEXT_TOKENS = 192, 32
@@ -47,29 +47,33 @@ _UNET: dict[str, Any] = {
 
 def new_base_unet() -> UNet2DConditionModel:
     """18 M parameters; attention at 8 and 4 px only, where it costs little."""
-    return _to_training(UNet2DConditionModel(
-        sample_size=BASE_PX,
-        in_channels=3,
-        block_out_channels=(32, 96, 160, 224),
-        layers_per_block=(1, 2, 2, 2),
-        down_block_types=("ResnetDownsampleBlock2D",) * 2 + ("SimpleCrossAttnDownBlock2D",) * 2,
-        up_block_types=("SimpleCrossAttnUpBlock2D",) * 2 + ("ResnetUpsampleBlock2D",) * 2,
-        **_UNET,
-    ))
+    return _to_training(
+        UNet2DConditionModel(
+            sample_size=BASE_PX,
+            in_channels=3,
+            block_out_channels=(32, 96, 160, 224),
+            layers_per_block=(1, 2, 2, 2),
+            down_block_types=("ResnetDownsampleBlock2D",) * 2 + ("SimpleCrossAttnDownBlock2D",) * 2,
+            up_block_types=("SimpleCrossAttnUpBlock2D",) * 2 + ("ResnetUpsampleBlock2D",) * 2,
+            **_UNET,
+        )
+    )
 
 
 def new_super_resolution_unet() -> UNet2DConditionModel:
     """5 M parameters; takes the noisy picture and the noised low-res one, attention at 16 px."""
-    return _to_training(UNet2DConditionModel(
-        sample_size=SUPER_RESOLUTION_PX,
-        in_channels=6,
-        class_embed_type="timestep",
-        block_out_channels=(32, 64, 96, 128),
-        layers_per_block=1,
-        down_block_types=("ResnetDownsampleBlock2D",) * 3 + ("SimpleCrossAttnDownBlock2D",),
-        up_block_types=("SimpleCrossAttnUpBlock2D",) + ("ResnetUpsampleBlock2D",) * 3,
-        **_UNET,
-    ))
+    return _to_training(
+        UNet2DConditionModel(
+            sample_size=SUPER_RESOLUTION_PX,
+            in_channels=6,
+            class_embed_type="timestep",
+            block_out_channels=(32, 64, 96, 128),
+            layers_per_block=1,
+            down_block_types=("ResnetDownsampleBlock2D",) * 3 + ("SimpleCrossAttnDownBlock2D",),
+            up_block_types=("SimpleCrossAttnUpBlock2D",) + ("ResnetUpsampleBlock2D",) * 3,
+            **_UNET,
+        )
+    )
 
 
 def _to_training(unet: UNet2DConditionModel) -> UNet2DConditionModel:
@@ -79,35 +83,42 @@ def _to_training(unet: UNet2DConditionModel) -> UNet2DConditionModel:
 
 
 def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> T5EncoderModel:
-    return T5EncoderModel(T5Config(
-        vocab_size=len(tokenizer),
-        d_model=TEXT_WIDTH,
-        d_kv=48,
-        d_ff=512,
-        num_layers=3,
-        num_heads=4,
-        dropout_rate=0.0,
-        feed_forward_proj="gated-gelu",
-    ))
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(tokenizer),
+            d_model=TEXT_WIDTH,
+            d_kv=48,
+            d_ff=512,
+            num_layers=3,
+            num_heads=4,
+            dropout_rate=0.0,
+            feed_forward_proj="gated-gelu",
+        )
+    )
 
 
 def new_tokenizer() -> PreTrainedTokenizerFast:
     """One token a word of the captions; case, other marks and "grey" do not matter."""
     words = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *vocabulary()])}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([
-        normalizers.NFKC(),
-        normalizers.Lowercase(),
-        normalizers.Replace(Regex(r"\bgrey\b"), "gray"),
-        normalizers.Replace(Regex(r"[^\p{L}\p{N},\s]"), " "),
-        normalizers.Replace(",", " , "),
-    ])
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.NFKC(),
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(r"\bgrey\b"), "gray"),
+            normalizers.Replace(Regex(r"[^\p{L}\p{N},\s]"), " "),
+            normalizers.Replace(",", " , "),
+        ]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", words["</s>"])]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
         model_max_length=TEXT_TOKENS,
     )
 
@@ -137,13 +148,19 @@ def super_resolution_task(base_run: Path) -> SuperResolutionTask:
     encoder = new_text_encoder(tokenizer).requires_grad_(False)
     encoder.load_state_dict(_averages(base_run)["text_encoder"], strict=False)
     return SuperResolutionTask(
-        new_super_resolution_unet(), Captions(tokenizer, encoder), SCHEDULE,
-        scene_pictures(SUPER_RESOLUTION_PX), low_res_px=BASE_PX, crop_px=64,
+        new_super_resolution_unet(),
+        Captions(tokenizer, encoder),
+        SCHEDULE,
+        scene_pictures(SUPER_RESOLUTION_PX),
+        low_res_px=BASE_PX,
+        crop_px=64,
     )
 
 
 def _averages(run: Path) -> dict[str, dict[str, Tensor]]:
-    return torch.load(run / "checkpoint.pt", weights_only=True)["averages"]
+    checkpoint: dict[str, Any] = torch.load(run / "checkpoint.pt", weights_only=True)
+    averages: dict[str, dict[str, Tensor]] = checkpoint["averages"]
+    return averages
 
 
 def export(base_run: Path, super_resolution_run: Path | None, folder: Path) -> None:
@@ -162,8 +179,15 @@ def export(base_run: Path, super_resolution_run: Path | None, folder: Path) -> N
     if super_resolution_run is not None:
         weights = _averages(super_resolution_run)["unet"]
         _export_stage(new_super_resolution_unet(), weights, folder / "super_resolution")
-        stages.append({"path": "super_resolution", "steps": 8, "sampler": "ddim",
-                       "guidance_scale": 1.0, "aug_level": 0.1})
+        stages.append(
+            {
+                "path": "super_resolution",
+                "steps": 8,
+                "sampler": "ddim",
+                "guidance_scale": 1.0,
+                "aug_level": 0.1,
+            }
+        )
     cascade = {"name": "picture-book", "text": "base", "stages": stages}
     (folder / "cascade.json").write_text(json.dumps(cascade, indent=2) + "\n")
 
@@ -174,9 +198,13 @@ def _export_stage(unet: UNet2DConditionModel, weights: dict[str, Tensor], folder
     unet.to(dtype=torch.float16, memory_format=torch.contiguous_format)
     unet.save_pretrained(folder / "unet")
     scheduler = DDIMScheduler(
-        beta_schedule=SCHEDULE.beta_schedule, prediction_type="v_prediction",
-        timestep_spacing=SCHEDULE.spacing, thresholding=True,
-        dynamic_thresholding_ratio=0.99, sample_max_value=1.5, clip_sample=False,
+        beta_schedule=SCHEDULE.beta_schedule,
+        prediction_type="v_prediction",
+        timestep_spacing=SCHEDULE.spacing,
+        thresholding=True,
+        dynamic_thresholding_ratio=0.99,
+        sample_max_value=1.5,
+        clip_sample=False,
     )
     scheduler.save_pretrained(folder / "scheduler")
     if unet.config["in_channels"] == 6:
@@ -192,8 +220,9 @@ def main() -> None:
         train.add_argument("--images", type=int, required=True, help="length of the whole run")
         train.add_argument("--batch", type=int, default=40)
         train.add_argument("--threads", type=int, default=torch.get_num_threads())
-    verbs.choices["super-resolution"].add_argument("--text", type=Path, required=True,
-                                                   help="run of the base, for its text encoder")
+    verbs.choices["super-resolution"].add_argument(
+        "--text", type=Path, required=True, help="run of the base, for its text encoder"
+    )
     to_folder = verbs.add_parser("export")
     to_folder.add_argument("--base", type=Path, required=True)
     to_folder.add_argument("--super-resolution", type=Path)
@@ -204,9 +233,7 @@ def main() -> None:
         return
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    task: Task = (
-        base_task() if arguments.verb == "base" else super_resolution_task(arguments.text)
-    )
+    task: Task = base_task() if arguments.verb == "base" else super_resolution_task(arguments.text)
     config = TrainingConfig(images=arguments.images, batch=arguments.batch)
     Trainer(task, config, arguments.run).run()
 

@@ -1,9 +1,8 @@
-"""The training loop: steps, learning-rate decay, averages, checkpoints that resume. Knows no data."""
+"""The training loop: steps, rate decay, averages, checkpoints that resume. Knows no data."""
 
 import contextlib
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +39,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Losses:
-    """objective is what is minimised; v_loss is the plain mean squared error of v, for comparing."""
+    """objective is what is minimised; v_loss the plain mean squared error of v, for comparing."""
 
     objective: Tensor
     v_loss: float
@@ -142,7 +141,7 @@ class Trainer:
         }
         partial = self._checkpoint.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self._checkpoint)
+        partial.replace(self._checkpoint)
 
     def _resume(self) -> None:
         state = torch.load(self._checkpoint, weights_only=True)

@@ -1,5 +1,7 @@
-"""Muon: momentum whose update is orthogonalised (Jordan et al. 2024, "Muon: an optimizer for hidden
-layers"), batched over matrices of one shape, which is what makes it affordable on a CPU.
+"""Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks").
+
+Momentum whose update is orthogonalised, batched here over matrices of one shape: that makes it
+affordable on a CPU.
 """
 
 import math
@@ -11,7 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""The quintic of Jordan et al.: pushes every singular value into about [0.7, 1.2] in five rounds."""
+"""The quintic of Jordan et al.: five rounds push every singular value to about one."""
 
 
 def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:
@@ -21,7 +23,7 @@ def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:
     """
     a, b, c = _COEFFICIENTS
     transposed = matrices.size(-2) > matrices.size(-1)
-    x = matrices.mT if transposed else matrices
+    x: Tensor = matrices.mT if transposed else matrices
     x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(rounds):
         gram = x @ x.mT

@@ -32,13 +32,19 @@ class Captions:
         tokens = self.tokenizer(
             kept, padding="max_length", truncation=True, return_tensors="pt"
         ).to(self.encoder.device)
-        hidden = self.encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
+        hidden: Tensor = self.encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
         return hidden.to(torch.bfloat16)
 
 
-def _v_losses(unet: UNet2DConditionModel, x0: Tensor, schedule: Schedule,
-              generator: torch.Generator, hidden: Tensor,
-              low_res: Tensor | None = None, noise_level: Tensor | None = None) -> Losses:
+def _v_losses(
+    unet: UNet2DConditionModel,
+    x0: Tensor,
+    schedule: Schedule,
+    generator: torch.Generator,
+    hidden: Tensor,
+    low_res: Tensor | None = None,
+    noise_level: Tensor | None = None,
+) -> Losses:
     """Noise x0, predict v, weigh the squared error by min-SNR."""
     timesteps = stratified_timesteps(len(x0), schedule.train_steps, generator)
     alpha_bar = schedule.alpha_bar.float()[timesteps].to(x0.device)
@@ -60,8 +66,13 @@ def _v_losses(unet: UNet2DConditionModel, x0: Tensor, schedule: Schedule,
 class BaseTask:
     """The base stage together with its text encoder."""
 
-    def __init__(self, unet: UNet2DConditionModel, captions: Captions, schedule: Schedule,
-                 pictures: CaptionedPictures):
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        captions: Captions,
+        schedule: Schedule,
+        pictures: CaptionedPictures,
+    ):
         self.networks: dict[str, nn.Module] = {"unet": unet, "text_encoder": captions.encoder}
         self._unet = unet
         self._captions = captions
@@ -81,9 +92,16 @@ class SuperResolutionTask:
     the level is given to the network as its class label. The text encoder stays as it is.
     """
 
-    def __init__(self, unet: UNet2DConditionModel, captions: Captions, schedule: Schedule,
-                 pictures: CaptionedPictures, low_res_px: int, crop_px: int,
-                 max_aug_level: float = 0.4):
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        captions: Captions,
+        schedule: Schedule,
+        pictures: CaptionedPictures,
+        low_res_px: int,
+        crop_px: int,
+        max_aug_level: float = 0.4,
+    ):
         self.networks: dict[str, nn.Module] = {"unet": unet}
         self._unet = unet
         self._captions = captions
@@ -103,20 +121,31 @@ class SuperResolutionTask:
         noise = torch.randn(low_res.shape, generator=generator)
         low_res = add_noise(low_res, noise, self._schedule.alpha_bar.float()[noise_level])
         device = self._unet.device
-        return _v_losses(self._unet, x0.to(device), self._schedule, generator, hidden,
-                         low_res.to(device), noise_level.to(device))
+        return _v_losses(
+            self._unet,
+            x0.to(device),
+            self._schedule,
+            generator,
+            hidden,
+            low_res.to(device),
+            noise_level.to(device),
+        )
 
     def _crops(self, pictures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The same random crop of each picture and of its upsampled low-res version."""
         low_res = F.interpolate(
             F.interpolate(pictures, size=self._low_res_px, mode="area"),
-            size=pictures.shape[-1], mode="bilinear", align_corners=True,
+            size=pictures.shape[-1],
+            mode="bilinear",
+            align_corners=True,
         )
         span = pictures.shape[-1] - self._crop_px + 1
         corners = torch.randint(span, (len(pictures), 2), generator=generator).tolist()
         both = torch.cat([pictures, low_res], dim=1)
-        crops = torch.stack([
-            picture[:, top : top + self._crop_px, left : left + self._crop_px]
-            for picture, (top, left) in zip(both, corners, strict=True)
-        ])
+        crops = torch.stack(
+            [
+                picture[:, top : top + self._crop_px, left : left + self._crop_px]
+                for picture, (top, left) in zip(both, corners, strict=True)
+            ]
+        )
         return crops[:, :3], crops[:, 3:]

@@ -45,7 +45,7 @@ class MasterWeights:
 
 
 class AveragedWeights:
-    """Exponential moving average of weights, with a short memory at first (decay grows with steps)."""
+    """Exponential moving average of weights, with a short memory at first."""
 
     def __init__(self, weights: MasterWeights, decay: float = 0.999):
         self._weights = weights

@@ -12,14 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from app.cli import cli
-from tests.tiny_cascade import write_tiny_cascade
 
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="module")
-def tiny_cascade(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_cascade(tmp_path_factory.mktemp("tiny"))
 
 
 def imagen(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,6 @@ from app import serve
 from app.embedded_queue import EmbeddedQueue
 from app.settings import ApiSettings
 from app.supervisor import Program, Supervisor
-from tests.tiny_cascade import write_tiny_cascade
 
 PATIENCE_S = 60
 
@@ -25,9 +24,9 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_ready_a_picture_and_ctrl_c(tmp_path: Path) -> None:
+def test_ready_a_picture_and_ctrl_c(tiny_cascade: Path, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    options = ("--port", url.rpartition(":")[2], "--cascade", str(write_tiny_cascade(tmp_path)))
+    options = ("--port", url.rpartition(":")[2], "--cascade", str(tiny_cascade))
     environment = {name: value for name, value in os.environ.items() if name != "IMAGEN_REDIS_URL"}
     with subprocess.Popen(
         [sys.executable, "-m", "app.cli", "serve", *options],

@@ -64,7 +64,6 @@ def test_pixels_span_the_whole_range() -> None:
     assert to_pixels(image).tolist() == [[[0, 128, 255]]]
 
 
-
 @pytest.mark.parametrize(
     ("remove", "named"),
     [

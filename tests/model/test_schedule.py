@@ -15,9 +15,7 @@ from model.schedule import CLEAN, Schedule
 def test_alpha_bar_is_the_one_that_diffusers_has(beta_schedule: str) -> None:
     theirs: Any = DDIMScheduler(beta_schedule=beta_schedule)
     ours = Schedule.from_config(theirs.config)
-    torch.testing.assert_close(
-        ours.alpha_bar.float(), theirs.alphas_cumprod, rtol=2e-4, atol=1e-6
-    )
+    torch.testing.assert_close(ours.alpha_bar.float(), theirs.alphas_cumprod, rtol=2e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])

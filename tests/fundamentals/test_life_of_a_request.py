@@ -1,0 +1,91 @@
+"""From a prompt to a PNG. Read these in order: each test is one step further into the service."""
+
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from httpx import AsyncClient
+from PIL import Image
+from redis.asyncio import Redis
+
+from model.cascade import Cascade
+from tests.serving import api, until_ready, worker_settings, working
+from workers.jobs.settings import QueueSettings
+
+
+@pytest.fixture
+async def client(
+    redis: Redis, queue_settings: QueueSettings, tiny_cascade: Path
+) -> AsyncIterator[AsyncClient]:
+    """A client of a service with one worker; its cascade has stages of 8 and 16 px."""
+    cascade = Cascade.load(tiny_cascade, device="cpu")
+    settings = worker_settings(queue_settings, tiny_cascade)
+    async with working(cascade, settings), api(queue_settings) as client:
+        await until_ready(client)
+        yield client
+
+
+async def test_a_prompt_becomes_a_job_at_once(client: AsyncClient) -> None:
+    answer = await client.post("/generate", json={"prompt": "a red apple"})
+    assert answer.status_code == 202
+    assert answer.json()["status"] in ("queued", "running")
+    assert answer.headers["location"] == answer.json()["urls"]["self"]
+    await client.get(answer.headers["location"], headers={"prefer": "wait=30"})
+
+
+async def test_a_job_can_be_waited_for(client: AsyncClient) -> None:
+    asked = await client.post("/generate", json={"prompt": "a red apple"})
+    ended = await client.get(asked.headers["location"], headers={"prefer": "wait=30"})
+    assert ended.json()["status"] == "succeeded"
+
+
+async def test_an_ended_job_has_the_url_of_its_png(client: AsyncClient) -> None:
+    job = await client.post(
+        "/generate", json={"prompt": "a red apple"}, headers={"prefer": "wait=30"}
+    )
+    assert job.status_code == 200
+    picture = await client.get(job.json()["images"][0]["url"])
+    assert picture.headers["content-type"] == "image/png"
+    with Image.open(io.BytesIO(picture.content)) as image:
+        assert image.size == (16, 16)
+        assert '"prompt":"a red apple"' in image.info["parameters"]
+
+
+async def test_the_answer_repeats_every_value_and_draws_the_same_again(
+    client: AsyncClient,
+) -> None:
+    wait = {"prefer": "wait=30"}
+    first = (await client.post("/generate", json={"prompt": "a cat"}, headers=wait)).json()
+    again = (await client.post("/generate", json=first["parameters"], headers=wait)).json()
+    assert again["parameters"] == first["parameters"]
+    pictures = [await client.get(job["images"][0]["url"]) for job in (first, again)]
+    assert pictures[0].content == pictures[1].content
+
+
+async def test_several_pictures_of_one_prompt_have_seeds_in_a_row(client: AsyncClient) -> None:
+    request = {"prompt": "a cat", "n": 3, "seed": 2**32 - 1}
+    job = await client.post("/generate", json=request, headers={"prefer": "wait=30"})
+    assert [image["seed"] for image in job.json()["images"]] == [2**32 - 1, 0, 1]
+
+
+async def test_a_smaller_size_ends_at_an_earlier_stage(client: AsyncClient) -> None:
+    request = {"prompt": "a cat", "size": 8}
+    job = (await client.post("/generate", json=request, headers={"prefer": "wait=30"})).json()
+    assert job["stages"] == ["8"]
+    assert (job["images"][0]["width"], job["images"][0]["height"]) == (8, 8)
+
+
+async def test_a_wrong_request_is_told_every_field_and_what_to_do(client: AsyncClient) -> None:
+    answer = await client.post("/generate", json={"prompt": "", "guidence_scale": 4, "n": 999})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    remedies = {error["field"]: error["remedy"] for error in answer.json()["errors"]}
+    assert remedies.keys() == {"prompt", "guidence_scale", "n"}
+    assert "guidance_scale" in remedies["guidence_scale"]
+
+
+async def test_the_service_says_what_it_serves(client: AsyncClient) -> None:
+    card = (await client.get("/model")).json()["cascade"]
+    assert card["name"] == "tiny"
+    assert [stage["size"] for stage in card["stages"]] == [8, 16]

@@ -1,0 +1,156 @@
+"""The promises of the whole service, on a small untrained cascade with every other part real."""
+
+import asyncio
+import contextlib
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from httpx import AsyncClient
+from numpy.typing import NDArray
+from PIL import Image
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from model.cascade import Cascade
+from model.trajectory import StageSettings
+from tests.serving import api, start_worker_process, until_ready, worker_settings, working
+from workers.jobs import keys
+from workers.jobs.settings import QueueSettings
+
+ONE_LEVEL = 1
+
+
+@pytest.fixture(scope="module")
+def cascade(tiny_cascade: Path) -> Cascade:
+    return Cascade.load(tiny_cascade, device="cpu")
+
+
+async def drawn(client: AsyncClient, url: str) -> NDArray[np.int16]:
+    answer = await client.get(url)
+    assert answer.status_code == 200
+    with Image.open(io.BytesIO(answer.content)) as image:
+        return np.asarray(image, dtype=np.int16)
+
+
+def reference(cascade: Cascade, parameters: dict[str, Any], seed: int) -> NDArray[np.int16]:
+    """What the slow loop draws for a job's parameters as answered."""
+    aug_levels = [None, *parameters["aug_level"]]
+    columns = (parameters["steps"], parameters["sampler"], parameters["guidance_scale"], aug_levels)
+    names = [stage.spec.name for stage in cascade.stages]
+    settings = {name: StageSettings(*row) for name, *row in zip(names, *columns, strict=False)}
+    picture = cascade.generate(
+        parameters["prompt"],
+        negative_prompt=parameters["negative_prompt"],
+        seed=seed,
+        size=parameters["size"],
+        settings=settings,
+    )
+    return picture.numpy().astype(np.int16)
+
+
+async def check_pictures(client: AsyncClient, cascade: Cascade, job: dict[str, Any]) -> None:
+    """Every picture of a finished job equals the reference loop's for its seed."""
+    assert job["status"] == "succeeded", job
+    assert [image["index"] for image in job["images"]] == list(range(job["parameters"]["n"]))
+    for image in job["images"]:
+        ours = await drawn(client, image["url"])
+        expected = reference(cascade, job["parameters"], image["seed"])
+        assert np.abs(ours - expected).max() <= ONE_LEVEL
+
+
+def mixed_request(rng: random.Random) -> dict[str, Any]:
+    size = rng.choice([8, 16])
+    stages = 1 if size == 8 else 2
+    return {
+        "prompt": rng.choice(["a cat", "a dog", "a red apple"]),
+        "negative_prompt": rng.choice(["", "red"]),
+        "n": rng.randint(1, 3),
+        "size": size,
+        "seed": rng.randrange(2**32),
+        "steps": [rng.randint(1, 9) for _ in range(stages)],
+        "guidance_scale": [rng.choice([1.0, 2.5, 7.0]) for _ in range(stages)],
+        "sampler": [rng.choice(["ddim", "dpmpp"]) for _ in range(stages)],
+        "aug_level": [rng.choice([0.0, 0.25])] * (stages - 1),
+    }
+
+
+async def test_fifty_clients_with_mixed_parameters_each_get_their_own_picture(
+    redis: Redis, queue_settings: QueueSettings, tiny_cascade: Path, cascade: Cascade
+) -> None:
+    rng = random.Random(0)
+    settings = worker_settings(queue_settings, tiny_cascade)
+    async with working(cascade, settings), api(queue_settings) as client:
+        await until_ready(client)
+        asked = [mixed_request(rng) for _ in range(50)]
+        answers = await asyncio.gather(
+            *(client.post("/generate", json=each, headers={"prefer": "wait=60"}) for each in asked)
+        )
+        assert {answer.status_code for answer in answers} == {200}
+        for request, answer in zip(asked, answers, strict=True):
+            assert answer.json()["parameters"] == request
+            await check_pictures(client, cascade, answer.json())
+
+
+async def test_two_workers_share_a_job_by_stage(
+    redis: Redis, queue_settings: QueueSettings, tiny_cascade: Path, cascade: Cascade
+) -> None:
+    one = worker_settings(queue_settings, tiny_cascade, stages=("text", "16"))
+    other = worker_settings(queue_settings, tiny_cascade, stages=("8",))
+    async with (
+        working(cascade, one),
+        working(cascade, other),
+        api(queue_settings) as client,
+    ):
+        await until_ready(client)
+        job = await client.post(
+            "/generate", json={"prompt": "a cat", "n": 3, "seed": 5}, headers={"prefer": "wait=60"}
+        )
+        await check_pictures(client, cascade, job.json())
+
+
+async def until_in_flight(redis: Redis, stage: str) -> None:
+    """Wait until a worker holds a task of the stage: nothing tells of it, so Redis is asked."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(ResponseError):  # the stream appears with its first claim
+                groups = await redis.xinfo_groups(keys.stream(stage))
+                if any(group["pending"] for group in groups):
+                    return
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("stage", ["8", "16"])
+async def test_a_killed_worker_costs_no_job_and_changes_no_picture(
+    redis: Redis, queue_settings: QueueSettings, tiny_cascade: Path, cascade: Cascade, stage: str
+) -> None:
+    quick = queue_settings.model_copy(update={"lease_s": 1.0})
+    victim = await start_worker_process(worker_settings(quick, tiny_cascade, device="cpu"))
+    async with api(quick) as client:
+        try:
+            await until_ready(client)
+            request = {"prompt": "a red cat", "n": 2, "seed": 11, "steps": 150}
+            job = (await client.post("/generate", json=request)).json()
+            await until_in_flight(redis, stage)
+        finally:
+            victim.kill()
+            await victim.wait()
+        unfinished = (await client.get(job["urls"]["self"])).json()
+        assert unfinished["status"] == "running"
+        async with working(cascade, worker_settings(quick, tiny_cascade)):
+            answer = await client.get(job["urls"]["self"], headers={"prefer": "wait=60"})
+            await check_pictures(client, cascade, answer.json())
+
+
+async def test_a_worker_started_before_redis_waits_and_says_so(
+    tmp_path: Path, tiny_cascade: Path, cascade: Cascade, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = QueueSettings(redis_url=f"unix://{tmp_path}/none.sock", data_dir=tmp_path)
+    async with working(cascade, worker_settings(nowhere, tiny_cascade)) as worker:
+        async with asyncio.timeout(20):
+            while "waiting for the queue" not in caplog.text:
+                await asyncio.sleep(0.02)
+        worker.stop()

@@ -1,0 +1,113 @@
+"""The engine takes in and lets go between steps, and draws what the reference draws."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.cascade import Cascade
+from model.stage import Stage
+from model.trajectory import StageSettings, TextCondition
+from workers.engine import Admission, Drawn, StageEngine
+
+
+@pytest.fixture(scope="module")
+def cascade(tiny_cascade: Path) -> Cascade:
+    return Cascade.load(tiny_cascade, device="cpu", dtype=torch.float32)
+
+
+@pytest.fixture
+def stage(cascade: Cascade) -> Stage:
+    return cascade.stages[0]
+
+
+@pytest.fixture
+def text(cascade: Cascade) -> TextCondition:
+    return TextCondition(*cascade.text.encode(["a cat", ""]))
+
+
+def admission(key: str, text: TextCondition, steps: int = 3, scale: float = 4.0) -> Admission:
+    seed = int(key)
+    sampler = "ddim" if seed % 2 else "dpmpp"
+    return Admission(key, seed, StageSettings(steps, sampler, scale), text)
+
+
+def run_dry(engine: StageEngine) -> list[Drawn]:
+    drawn: list[Drawn] = []
+    while engine.in_flight:
+        drawn += engine.step()
+    return drawn
+
+
+def alone(stage: Stage, asked: Admission) -> Tensor:
+    """What the reference loop draws."""
+    trajectory = stage.start(asked.seed, asked.settings, asked.text)
+    while not trajectory.is_finished:
+        stage.step([trajectory])
+    return stage.finish(trajectory)
+
+
+def keys(drawn: Sequence[Drawn]) -> set[str]:
+    return {each.key for each in drawn}
+
+
+def test_images_join_and_leave_between_the_steps_of_others(
+    stage: Stage, text: TextCondition
+) -> None:
+    engine = StageEngine(stage, capacity=8)
+    engine.admit(admission("0", text, steps=4))
+    engine.admit(admission("1", text, steps=2))
+    assert engine.step() == []
+    engine.admit(admission("2", text, steps=1))
+    assert keys(engine.step()) == {"1", "2"}
+    assert engine.step() == []
+    assert keys(engine.step()) == {"0"}
+    assert engine.in_flight == 0
+
+
+def test_a_picture_is_the_same_whatever_it_was_batched_with(
+    stage: Stage, text: TextCondition
+) -> None:
+    asked = [
+        admission(str(seed), text, steps=1 + seed % 4, scale=1.0 + 3 * (seed % 3))
+        for seed in range(9)
+    ]
+    engine = StageEngine(stage, capacity=4)
+    for each in asked:
+        engine.admit(each)
+    outputs = {each.key: each.output for each in run_dry(engine)}
+    for each in asked:
+        torch.testing.assert_close(outputs[each.key], alone(stage, each), rtol=0, atol=1 / 255)
+
+
+def test_no_step_holds_more_than_the_capacity(stage: Stage, text: TextCondition) -> None:
+    engine = StageEngine(stage, capacity=2)
+    for seed in range(5):
+        engine.admit(admission(str(seed), text, steps=1))
+    assert engine.room == 0
+    assert [len(engine.step()) for _ in range(3)] == [2, 2, 1]
+    assert engine.room == 2
+
+
+def test_a_cancelled_image_is_let_go_and_the_others_are_not(
+    stage: Stage, text: TextCondition
+) -> None:
+    engine = StageEngine(stage, capacity=2)
+    for key in ("0", "1", "2"):
+        engine.admit(admission(key, text))
+    engine.step()
+    engine.cancel("0")  # in flight
+    engine.cancel("2")  # not yet taken in
+    engine.cancel("9")  # never there
+    assert keys(run_dry(engine)) == {"1"}
+
+
+def test_clear_names_everything_it_lets_go(stage: Stage, text: TextCondition) -> None:
+    engine = StageEngine(stage, capacity=1)
+    for key in ("0", "1"):
+        engine.admit(admission(key, text))
+    engine.step()
+    assert engine.clear() == ["0", "1"]
+    assert engine.in_flight == 0
