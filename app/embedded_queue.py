@@ -3,9 +3,6 @@
 Knows how to start, find and stop the server; nothing of jobs.
 """
 
-# pyright: reportUnknownMemberType=false
-# redis-py leaves its **kwargs untyped.
-
 import fcntl
 import os
 import shutil

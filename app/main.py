@@ -34,7 +34,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         app.include_router(part.router)
 
     @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:  # pyright: ignore[reportUnusedFunction]
+    async def root() -> RedirectResponse:
         return RedirectResponse("docs")
 
     return app

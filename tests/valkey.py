@@ -3,9 +3,6 @@
 A test that leaves a key without a TTL, once its jobs have ended, fails.
 """
 
-# pyright: reportUnknownMemberType=false
-# redis-py leaves its **kwargs untyped.
-
 from collections.abc import AsyncIterator, Iterator
 
 import pytest

@@ -164,3 +164,10 @@ def _split(
             hidden = weight.ndim >= 2 and not name.startswith(("conv_in.", "conv_out."))
             (matrices if network == "unet" and hidden else others).append(weight)
     return matrices, others
+
+
+def load_averages(run: Path) -> dict[str, dict[str, Tensor]]:
+    """The averaged weights of a run's latest checkpoint, by network and name."""
+    checkpoint: dict[str, Any] = torch.load(run / "checkpoint.pt", weights_only=True)
+    averages: dict[str, dict[str, Tensor]] = checkpoint["averages"]
+    return averages

@@ -1,4 +1,4 @@
-"""The v-prediction objective with min-SNR weighting. Knows tensors and a schedule, no networks."""
+"""The v-prediction objective and its weighting. Knows tensors and a schedule, no networks."""
 
 import torch
 from torch import Tensor
@@ -26,7 +26,12 @@ def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
 
 
-def min_snr_weight(alpha_bar: Tensor, gamma: float = 5.0) -> Tensor:
-    """min(SNR, gamma) / (SNR + 1), the weight for v-prediction (Hang et al. 2023, sec. 3.4)."""
+def capped_snr_weight(alpha_bar: Tensor, gamma: float = 5.0) -> Tensor:
+    """What an error of v counts at each noise level: min(SNR + 1, gamma) / (SNR + 1).
+
+    Errors of the image then weigh SNR + 1 (Salimans & Ho 2022, sec. 4) up to a cap, in the manner
+    of min-SNR (Hang et al. 2023). High noise, where the prompt decides colours and places, counts
+    in full: min(SNR, gamma) / (SNR + 1) would all but leave it out.
+    """
     snr = alpha_bar / (1 - alpha_bar)
-    return snr.clamp(max=gamma) / (snr + 1)
+    return (gamma / (snr + 1)).clamp(max=1)

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from model.schedule import Schedule
 from model.training.loop import Losses
-from model.training.loss import add_noise, min_snr_weight, stratified_timesteps, velocity
+from model.training.loss import add_noise, capped_snr_weight, stratified_timesteps, velocity
 
 CaptionedPictures = Callable[[int, torch.Generator], tuple[Tensor, list[str]]]
 """(count, generator) -> pictures [count, 3, S, S] in [-1, 1], and their captions."""
@@ -41,11 +41,11 @@ def _v_losses(
     x0: Tensor,
     schedule: Schedule,
     generator: torch.Generator,
-    hidden: Tensor,
+    hidden: Tensor | None = None,
     low_res: Tensor | None = None,
     noise_level: Tensor | None = None,
 ) -> Losses:
-    """Noise x0, predict v, weigh the squared error by min-SNR."""
+    """Noise x0, predict v, weigh the squared error by noise level."""
     timesteps = stratified_timesteps(len(x0), schedule.train_steps, generator)
     alpha_bar = schedule.alpha_bar.float()[timesteps].to(x0.device)
     noise = torch.randn(x0.shape, generator=generator).to(x0.device)
@@ -59,7 +59,7 @@ def _v_losses(
         return_dict=False,
     )[0].float()
     errors = (predicted - velocity(x0, noise, alpha_bar)).square().mean(dim=(1, 2, 3))
-    weighted = (errors * min_snr_weight(alpha_bar)).mean()
+    weighted = (errors * capped_snr_weight(alpha_bar)).mean()
     return Losses(objective=weighted, v_loss=float(errors.mean()))
 
 
@@ -89,13 +89,12 @@ class SuperResolutionTask:
     """A super-resolution stage on random crops, its low-res input noised at a random level.
 
     Noise conditioning augmentation: Ho et al. 2022, "Cascaded diffusion models", sec. 4.2;
-    the level is given to the network as its class label. The text encoder stays as it is.
+    the level is given to the network as its class label. The network sees no text.
     """
 
     def __init__(
         self,
         unet: UNet2DConditionModel,
-        captions: Captions,
         schedule: Schedule,
         pictures: CaptionedPictures,
         low_res_px: int,
@@ -104,7 +103,6 @@ class SuperResolutionTask:
     ):
         self.networks: dict[str, nn.Module] = {"unet": unet}
         self._unet = unet
-        self._captions = captions
         self._schedule = schedule
         self._pictures = pictures
         self._low_res_px = low_res_px
@@ -112,9 +110,7 @@ class SuperResolutionTask:
         self._max_aug_level = max_aug_level
 
     def losses(self, batch: int, generator: torch.Generator) -> Losses:
-        pictures, captions = self._pictures(batch, generator)
-        with torch.no_grad():
-            hidden = self._captions.encode(captions, generator)
+        pictures, _ = self._pictures(batch, generator)
         x0, low_res = self._crops(pictures, generator)
         levels = torch.rand(batch, generator=generator) * self._max_aug_level
         noise_level = (levels * self._schedule.train_steps).long()
@@ -126,9 +122,8 @@ class SuperResolutionTask:
             x0.to(device),
             self._schedule,
             generator,
-            hidden,
-            low_res.to(device),
-            noise_level.to(device),
+            low_res=low_res.to(device),
+            noise_level=noise_level.to(device),
         )
 
     def _crops(self, pictures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ class MasterWeights:
 class AveragedWeights:
     """Exponential moving average of weights, with a short memory at first."""
 
-    def __init__(self, weights: MasterWeights, decay: float = 0.999):
+    def __init__(self, weights: MasterWeights, decay: float = 0.99):
         self._weights = weights
         self._decay = decay
         self.averages = {name: master.detach().clone() for name, master in weights}

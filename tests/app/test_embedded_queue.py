@@ -1,8 +1,5 @@
 """The private server of `imagen serve`: found, started, kept to one, and gone with its parent."""
 
-# pyright: reportUnknownMemberType=false
-# redis-py leaves its **kwargs untyped.
-
 import os
 import select
 import signal

@@ -19,12 +19,12 @@ def document() -> dict[str, Any]:
 
 def references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
-        for name, value in node.items():  # pyright: ignore[reportUnknownVariableType]
+        for name, value in node.items():
             if name == "$ref":
-                yield str(value)  # pyright: ignore[reportUnknownArgumentType]
+                yield str(value)
             yield from references(value)
     elif isinstance(node, list):
-        for value in node:  # pyright: ignore[reportUnknownVariableType]
+        for value in node:
             yield from references(value)
 
 

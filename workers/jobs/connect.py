@@ -1,8 +1,5 @@
 """Connections to Redis, and the one place where its errors become ours."""
 
-# pyright: reportUnknownMemberType=false
-# redis-py leaves its **kwargs untyped.
-
 import asyncio
 import logging
 from collections.abc import Generator

@@ -10,7 +10,11 @@ class ImagenError(Exception):
     ├── NoCard              no living worker has published a cascade card
     ├── InputExpired        an embedding or artifact that a task needs is gone
     ├── QueueUnavailable    Redis cannot be reached, or cannot take the write
-    └── ServerNotStarted    the embedded server cannot be started
+    ├── ServerNotStarted    the embedded server cannot be started
+    ├── CannotListen        app/address.py: the port is taken, or not ours to use
+    ├── ProgramRefused      app/supervisor.py: a child process says that it was started wrongly
+    ├── QueueEnded          app/serve.py: the embedded server ended while it was in use
+    └── RequestError        app/errors.py: a request that is refused, by field
     """
 
 

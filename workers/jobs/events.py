@@ -1,8 +1,5 @@
 """Waits for jobs to end, without polling: one pub/sub connection serves every waiter."""
 
-# pyright: reportUnknownMemberType=false
-# redis-py leaves its **kwargs untyped.
-
 import asyncio
 import logging
 from collections import defaultdict

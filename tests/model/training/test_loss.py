@@ -2,7 +2,7 @@
 
 import torch
 
-from model.training.loss import add_noise, min_snr_weight, stratified_timesteps, velocity
+from model.training.loss import add_noise, capped_snr_weight, stratified_timesteps, velocity
 
 
 def test_each_part_of_time_is_drawn_once() -> None:
@@ -19,8 +19,10 @@ def test_image_and_noise_come_back_from_x_and_v() -> None:
     torch.testing.assert_close(sigma * x + alpha * v, noise)
 
 
-def test_the_weight_of_v_is_the_clamped_weight_of_the_image() -> None:
-    """An error in v is one in x0 of 1 / sigma^2: weight_v = min(snr, gamma) * sigma^2."""
-    alpha_bar = torch.tensor([0.99, 0.9, 0.5, 0.1])
+def test_the_weight_of_v_is_the_capped_weight_of_the_image() -> None:
+    """An error in v is one in x0 of 1 / sigma^2 = SNR + 1 times its size."""
+    alpha_bar = torch.tensor([0.99, 0.9, 0.5, 0.1, 0.0])
     snr = alpha_bar / (1 - alpha_bar)
-    torch.testing.assert_close(min_snr_weight(alpha_bar), snr.clamp(max=5) * (1 - alpha_bar))
+    torch.testing.assert_close(
+        capped_snr_weight(alpha_bar), (snr + 1).clamp(max=5) * (1 - alpha_bar)
+    )

@@ -1,8 +1,5 @@
 """Redis away: operations say so in our words, and who can wait, waits and says so."""
 
-# pyright: reportUnknownMemberType=false
-# redis-py leaves its **kwargs untyped.
-
 import asyncio
 import logging
 from pathlib import Path

@@ -1,8 +1,5 @@
 """Waiting for a job's end: woken by it, or by the clock, or by a new subscription."""
 
-# pyright: reportUnknownMemberType=false
-# redis-py leaves its **kwargs untyped.
-
 import asyncio
 
 import pytest

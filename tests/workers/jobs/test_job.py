@@ -27,7 +27,7 @@ def test_stages_know_their_neighbours() -> None:
 def test_parameters_are_frozen_and_strict_about_names() -> None:
     parameters = a_job().parameters
     with pytest.raises(ValidationError, match="frozen"):
-        parameters.seed = 8  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        parameters.seed = 8  # type: ignore[misc]
     with pytest.raises(ValidationError, match="Extra inputs"):
         JobParameters.model_validate({**parameters.model_dump(), "guidance": 3})
 

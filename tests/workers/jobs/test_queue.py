@@ -1,8 +1,5 @@
 """The life of a job through the queue, and every way a commit is refused."""
 
-# pyright: reportUnknownMemberType=false
-# redis-py leaves its **kwargs untyped.
-
 import pytest
 from redis.asyncio import Redis
 

@@ -14,7 +14,7 @@ def test_the_environment_is_read_when_settings_are_made(monkeypatch: pytest.Monk
     settings = QueueSettings()
     assert (settings.redis_url, settings.lease_s) == ("redis://queue:6379/1", 7.5)
     with pytest.raises(ValidationError, match="frozen"):
-        settings.lease_s = 8  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        settings.lease_s = 8  # type: ignore[misc]
 
 
 def test_the_data_folder_follows_the_xdg_rule(monkeypatch: pytest.MonkeyPatch) -> None:

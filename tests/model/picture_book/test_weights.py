@@ -1,0 +1,42 @@
+"""The cascade in the box: what it weighs, and that the README's first picture is right."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.cascade import Cascade, picture_book_folder
+from model.picture_book.oracle import judge
+from model.picture_book.scenes import Figure, Scene, Single
+from model.picture_book.things import THINGS
+
+WEIGHTS = sorted(picture_book_folder().rglob("*.safetensors"))
+BUDGET_BYTES = 40 * 2**20
+
+
+def test_the_weights_are_float16_and_within_their_budget() -> None:
+    assert len(WEIGHTS) == 3
+    assert sum(file.stat().st_size for file in WEIGHTS) <= BUDGET_BYTES
+    for file in WEIGHTS:
+        tensors = load_file(file)
+        assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+
+
+@pytest.fixture(scope="module")
+def cascade() -> Cascade:
+    return Cascade.load(device="cpu")
+
+
+def test_a_red_apple_on_a_blue_background(cascade: Cascade) -> None:
+    apple = Scene(Single(Figure(THINGS["apple"], "red")), ground="blue")
+    pixels = cascade.generate("a red apple on a blue background", seed=7)
+    assert judge(pixels.numpy(), apple).right
+
+
+def test_the_prompt_is_cut_where_training_cut_it() -> None:
+    file = json.loads((picture_book_folder() / "cascade.json").read_text())
+    tokenizer = json.loads(
+        (picture_book_folder() / "base/tokenizer/tokenizer_config.json").read_text()
+    )
+    assert file["text"]["max_tokens"] == tokenizer["model_max_length"]
