@@ -145,14 +145,21 @@ class Worker:
             await self._patiently(lane.fail_all, reason)
             return
         for outcome in outcomes:
-            task = asyncio.create_task(self._commit(lane, outcome))
-            self._commits.add(task)
-            task.add_done_callback(self._commits.discard)
+            commit = asyncio.create_task(self._commit(lane, outcome))
+            self._commits.add(commit)
+            commit.add_done_callback(self._committed)
 
     async def _commit(self, lane: Lane, outcome: Outcome) -> None:
         """Beside the next step: the network need not wait for the commit of the last one."""
         await self._patiently(lane.commit, outcome)
         self._work.set()
+
+    def _committed(self, commit: asyncio.Task[None]) -> None:
+        """One that failed by a bug stays, ends the worker, and is raised by _serve()."""
+        if commit.exception() is None:
+            self._commits.discard(commit)
+        else:
+            self.stop()
 
     def _set_threads(self) -> None:
         """The number of threads is a thread's own setting."""
