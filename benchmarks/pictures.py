@@ -7,7 +7,7 @@ from benchmarks.figures import keep
 from model.picture_book.evaluate import Judged, draw_with, report, table
 from model.picture_book.prompts import prompts_by_category
 
-PER_CATEGORY = 10
+PER_CATEGORY = 5
 
 
 def main() -> None:

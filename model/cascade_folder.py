@@ -1,6 +1,7 @@
 """Reads cascade.json and the configurations of the folders it lists. Loads no weights."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,7 +76,7 @@ def read_stage_spec(folder: Path, entry: StageEntry) -> StageSpec:
     if is_super_resolution:
         noising_file = folder / "image_noising_scheduler" / "scheduler_config.json"
         noising = Schedule.from_config(_read_config(noising_file))
-    thresholding = scheduler.get("thresholding", False)
+    threshold_ratio, threshold_cap = _thresholding(scheduler)
     return StageSpec(
         name=str(unet["sample_size"]),
         size_px=unet["sample_size"],
@@ -88,9 +89,18 @@ def read_stage_spec(folder: Path, entry: StageEntry) -> StageSpec:
             aug_level=entry.aug_level if is_super_resolution else None,
         ),
         noising_schedule=noising,
-        threshold_ratio=scheduler.get("dynamic_thresholding_ratio") if thresholding else None,
-        threshold_cap=scheduler.get("sample_max_value", 1.0),
+        threshold_ratio=threshold_ratio,
+        threshold_cap=threshold_cap,
     )
+
+
+def _thresholding(scheduler: Mapping[str, Any]) -> tuple[float | None, float]:
+    """Ratio and cap of dynamic thresholding; plain clipping is thresholding with a cap of 1."""
+    if scheduler.get("thresholding", False):
+        return scheduler.get("dynamic_thresholding_ratio", 0.995), scheduler["sample_max_value"]
+    if scheduler.get("clip_sample", False):
+        return 1.0, 1.0
+    return None, 1.0
 
 
 def _read_config(path: Path) -> dict[str, Any]:

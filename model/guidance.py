@@ -44,5 +44,7 @@ def dynamic_threshold(x0: Tensor, ratio: float, cap: float) -> Tensor:
     s is the `ratio` quantile of |x0| in each row, at least 1 and at most `cap`; x0 is clipped to
     [-s, s] and divided by s.
     """
+    if cap <= 1:
+        return x0.clamp(-1, 1)
     s = torch.quantile(x0.abs().flatten(1), ratio, dim=1).clamp(1.0, cap).view(-1, 1, 1, 1)
     return x0.clamp(-s, s) / s

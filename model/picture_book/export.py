@@ -31,7 +31,7 @@ def export(base_run: Path, super_resolution_run: Path | None, folder: Path) -> N
     encoder.half().save_pretrained(base / "text_encoder")
     _export_stage(new_base_unet(), averages["unet"], base)
     stages: list[dict[str, Any]] = [
-        {"path": "base", "steps": 20, "sampler": "dpmpp", "guidance_scale": 4.0}
+        {"path": "base", "steps": 16, "sampler": "dpmpp", "guidance_scale": 3.0}
     ]
     if super_resolution_run is not None:
         weights = load_averages(super_resolution_run)["unet"]
@@ -59,10 +59,7 @@ def _export_stage(unet: UNet2DConditionModel, weights: dict[str, Tensor], folder
         beta_schedule=SCHEDULE.beta_schedule,
         prediction_type="v_prediction",
         timestep_spacing=SCHEDULE.spacing,
-        thresholding=True,
-        dynamic_thresholding_ratio=0.99,
-        sample_max_value=1.5,
-        clip_sample=False,
+        clip_sample=True,  # not dynamic thresholding: flat colours are saturated by right
     )
     scheduler.save_pretrained(folder / "scheduler")
     if unet.config["in_channels"] == 6:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 from diffusers import DDPMScheduler
 
@@ -30,10 +31,11 @@ def test_all_kinds_of_prediction_imply_the_same_image() -> None:
         torch.testing.assert_close(predicted_x0(kind, x, prediction, alpha, sigma), x0)
 
 
-def test_thresholding_is_that_of_diffusers() -> None:
+@pytest.mark.parametrize("cap", [1.0, 1.5])
+def test_thresholding_is_that_of_diffusers(cap: float) -> None:
     x0 = torch.randn(3, 3, 8, 8) * torch.tensor([0.2, 1.0, 3.0]).view(-1, 1, 1, 1)
     theirs: Any = DDPMScheduler(
-        thresholding=True, dynamic_thresholding_ratio=0.95, sample_max_value=1.5
+        thresholding=True, dynamic_thresholding_ratio=0.95, sample_max_value=cap
     )
-    ours = dynamic_threshold(x0, ratio=0.95, cap=1.5)
+    ours = dynamic_threshold(x0, ratio=0.95, cap=cap)
     torch.testing.assert_close(ours, theirs._threshold_sample(x0))
