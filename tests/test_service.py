@@ -15,6 +15,7 @@ from PIL import Image
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from app.embedded_queue import EmbeddedQueue
 from model.cascade import Cascade
 from model.trajectory import StageSettings
 from tests.serving import api, start_worker_process, until_ready, worker_settings, working
@@ -145,12 +146,24 @@ async def test_a_killed_worker_costs_no_job_and_changes_no_picture(
             await check_pictures(client, cascade, answer.json())
 
 
-async def test_a_worker_started_before_redis_waits_and_says_so(
+async def test_a_worker_started_before_redis_waits_says_so_and_then_serves(
     tmp_path: Path, tiny_cascade: Path, cascade: Cascade, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nowhere = QueueSettings(redis_url=f"unix://{tmp_path}/none.sock", data_dir=tmp_path)
-    async with working(cascade, worker_settings(nowhere, tiny_cascade)) as worker:
-        async with asyncio.timeout(20):
-            while "waiting for the queue" not in caplog.text:
-                await asyncio.sleep(0.02)
-        worker.stop()
+    server = EmbeddedQueue(tmp_path)
+    server.start()
+    settings = QueueSettings(redis_url=server.url, data_dir=tmp_path)
+    server.stop()
+    try:
+        async with working(cascade, worker_settings(settings, tiny_cascade)):
+            async with asyncio.timeout(20):
+                while "waiting for the queue" not in caplog.text:
+                    await asyncio.sleep(0.02)
+            server.start()
+            async with api(settings) as client:
+                await until_ready(client)
+                job = await client.post(
+                    "/generate", json={"prompt": "a cat"}, headers={"prefer": "wait=60"}
+                )
+                await check_pictures(client, cascade, job.json())
+    finally:
+        server.stop()

@@ -1,7 +1,5 @@
 """Connections to Redis, and the one place where its errors become ours."""
 
-import asyncio
-import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -20,8 +18,6 @@ ANSWER_TIMEOUT_S = 10.0
 """A Redis that is silent for so long is away. Every blocking command must ask for less."""
 
 MAX_CONNECTIONS = 64
-
-LONGEST_PAUSE_S = 5.0
 
 
 def connect(settings: QueueSettings) -> redis.asyncio.Redis:
@@ -63,22 +59,3 @@ def queue_errors() -> Generator[None]:
         raise QueueUnavailable(f"Redis cannot be reached: {error}") from error
     except redis.exceptions.OutOfMemoryError as error:
         raise QueueUnavailable(f"Redis is out of memory: {error}") from error
-
-
-async def wait_for_redis(client: redis.asyncio.Redis, log: logging.Logger) -> None:
-    """Returns when Redis answers; says in the log that it waits, and when it no longer does."""
-    pause_s = 0.1
-    waited = False
-    while True:
-        try:
-            with queue_errors():
-                await client.ping()
-        except QueueUnavailable as error:
-            log.warning("waiting for Redis, next try in %.1f s: %s", pause_s, error)
-            waited = True
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        else:
-            if waited:
-                log.info("Redis answers")
-            return

@@ -1,14 +1,12 @@
 """Redis away: operations say so in our words, and who can wait, waits and says so."""
 
-import asyncio
-import logging
 from pathlib import Path
 
 import pytest
 
 from app.embedded_queue import EmbeddedQueue
 from tests.workers.jobs.conftest import a_job
-from workers.jobs.connect import connect, queue_errors, wait_for_redis
+from workers.jobs.connect import connect, queue_errors
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.events import JobWatcher
 from workers.jobs.queue import Queue
@@ -41,26 +39,6 @@ async def test_a_full_redis_is_unavailable(tmp_path: Path) -> None:
 async def test_a_bug_is_not_taken_for_an_outage(queue_settings: QueueSettings) -> None:
     with pytest.raises(ValueError, match="a bug"), queue_errors():
         raise ValueError("a bug")
-
-
-async def test_who_starts_before_redis_waits_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = EmbeddedQueue(tmp_path)
-    server.start()
-    settings = QueueSettings(redis_url=server.url, data_dir=tmp_path)
-    server.stop()
-    caplog.set_level(logging.INFO)
-    async with connect(settings) as client:
-        waiting = asyncio.create_task(wait_for_redis(client, logging.getLogger("test")))
-        while "waiting for Redis" not in caplog.text:
-            await asyncio.sleep(0)
-        server.start()
-        try:
-            await waiting
-            assert "Redis answers" in caplog.text
-        finally:
-            server.stop()
 
 
 async def test_a_restarted_redis_still_has_the_job(tmp_path: Path) -> None:
