@@ -78,8 +78,8 @@ _MOST_IMAGES = {"cpu": 16, "cuda": 64}
 def batch_capacity(size_px: int, device: str) -> int:
     """Images that one step of a stage holds: enough to fill the device, few enough to stay brisk.
 
-    A guided image takes two rows. On two CPU cores the time per row stops falling at 16 rows of
-    32 px and at 2 of 128 px.
+    A guided image takes two rows. On two CPU cores picture-book's time per row hardly falls beyond
+    8 rows of 32 px and 2 of 128 px; the GPU's numbers are a guess until a worker measures them.
     """
     kind = device if device in _BATCH_PIXELS else "cuda"
     return max(1, min(_MOST_IMAGES[kind], _BATCH_PIXELS[kind] // size_px**2))

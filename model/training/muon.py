@@ -40,6 +40,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params: Iterable[Parameter], lr: float = 0.01, momentum: float = 0.95):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
+    # A closure, which torch allows here, would evaluate the loss again: Muon has no use for one.
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
