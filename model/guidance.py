@@ -1,5 +1,6 @@
 """What happens to a prediction between the network and the sampler, row by row."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 import torch
@@ -38,13 +39,22 @@ def predicted_x0(
             return alpha * x - sigma * prediction
 
 
-def dynamic_threshold(x0: Tensor, ratio: float, cap: float) -> Tensor:
-    """Dynamic thresholding (Saharia et al. 2022, sec. 2.3): x0 [B, C, H, W] into [-1, 1].
+@dataclass(frozen=True)
+class Threshold:
+    """Keeps a predicted x0 within what an image can be.
 
-    s is the `ratio` quantile of |x0| in each row, at least 1 and at most `cap`; x0 is clipped to
-    [-s, s] and divided by s.
+    Without a ratio, x0 is clipped to [-cap, cap]. With one, dynamic thresholding (Saharia et al.
+    2022, sec. 2.3): s is that quantile of |x0| in each image, at least 1 and at most `cap`; x0 is
+    clipped to [-s, s] and divided by s.
     """
-    if cap <= 1:
-        return x0.clamp(-1, 1)
-    s = torch.quantile(x0.abs().flatten(1), ratio, dim=1).clamp(1.0, cap).view(-1, 1, 1, 1)
-    return x0.clamp(-s, s) / s
+
+    cap: float = 1.0
+    ratio: float | None = None
+
+    def __call__(self, x0: Tensor) -> Tensor:
+        """x0: [B, C, H, W]."""
+        if self.ratio is None or self.cap <= 1:
+            return x0.clamp(-self.cap, self.cap)
+        magnitudes = x0.abs().flatten(1)
+        s = torch.quantile(magnitudes, self.ratio, dim=1).clamp(1.0, self.cap).view(-1, 1, 1, 1)
+        return x0.clamp(-s, s) / s

@@ -5,11 +5,10 @@ x_t = alpha_t x_0 + sigma_t noise, alpha_t^2 = alpha_bar_t, sigma_t^2 = 1 - alph
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,7 +36,9 @@ class Schedule:
     """A beta schedule with the timesteps that inference picks from it.
 
     beta_schedule: linear, scaled_linear or squaredcos_cap_v2 (Nichol & Dhariwal 2021, eq. 17).
-    spacing: leading, linspace or trailing (Lin et al. 2024, table 2).
+    spacing: leading, linspace or trailing (Lin et al. 2024, table 2). final_timestep: where the
+    last step leads, CLEAN or 0, the least noisy level that was trained. min_log_snr_half: a solver
+    does not start at noisier levels (diffusers' lambda_min_clipped).
     """
 
     beta_schedule: str = "squaredcos_cap_v2"
@@ -46,26 +47,16 @@ class Schedule:
     beta_end: float = 0.02
     spacing: str = "trailing"
     steps_offset: int = 0
+    final_timestep: int = CLEAN
+    min_log_snr_half: float = -math.inf
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Schedule":
-        """Read the scheduler_config.json of a diffusers scheduler."""
-        beta_schedule = config.get("beta_schedule", "linear")
-        if beta_schedule not in _BETAS:
-            known = ", ".join(_BETAS)
-            raise InvalidCascade(f"beta_schedule {beta_schedule!r} is not one of {known}")
-        spacing = config.get("timestep_spacing", "leading")
-        if spacing not in _SPACINGS:
-            known = ", ".join(_SPACINGS)
-            raise InvalidCascade(f"timestep_spacing {spacing!r} is not one of {known}")
-        return cls(
-            beta_schedule=beta_schedule,
-            train_steps=config.get("num_train_timesteps", 1000),
-            beta_start=config.get("beta_start", 1e-4),
-            beta_end=config.get("beta_end", 0.02),
-            spacing=spacing,
-            steps_offset=config.get("steps_offset", 0),
-        )
+    def __post_init__(self) -> None:
+        for field, value, known in (
+            ("beta_schedule", self.beta_schedule, _BETAS),
+            ("timestep_spacing", self.spacing, _SPACINGS),
+        ):
+            if value not in known:
+                raise InvalidCascade(f"{field} {value!r} is not one of {', '.join(known)}")
 
     @cached_property
     def alpha_bar(self) -> Tensor:
@@ -81,10 +72,52 @@ class Schedule:
         return NoiseLevel(alpha=math.sqrt(alpha_bar), sigma=math.sqrt(1.0 - alpha_bar))
 
     def timesteps(self, steps: int) -> list[int]:
-        """The timesteps of `steps` denoising steps, from the noisiest to the last before clean."""
-        if not 1 <= steps <= self.train_steps:
-            raise ValueError(f"steps must be 1 to {self.train_steps}, not {steps}")
-        return _SPACINGS[self.spacing](self, steps)
+        """The timesteps of `steps` denoising steps, from the noisiest to the last before clean.
+
+        They divide the whole table, as those of diffusers' DDPM and DDIM schedulers do.
+        """
+        self._check(steps, self.train_steps)
+        spread = _SPACINGS[self.spacing](self.train_steps, steps, self.train_steps / steps)
+        return self._within_table(spread)
+
+    def solver_timesteps(self, steps: int) -> list[int]:
+        """As `timesteps`, for a solver of DPM-Solver's kind: the clean image is one point more.
+
+        They divide what min_log_snr_half leaves of the table, as those of diffusers'
+        DPMSolverMultistepScheduler do. With trailing spacing and so many steps that several fall
+        into what is left out, there are fewer.
+        """
+        usable = self._solver_table
+        self._check(steps, usable - 1)
+        if self.spacing == "trailing":
+            return self._within_table(_trailing(usable, steps, self.train_steps / steps))
+        spread = _SPACINGS[self.spacing](usable, steps + 1, usable / (steps + 1))
+        return self._within_table(spread[:-1])
+
+    @cached_property
+    def most_steps(self) -> int:
+        """So many steps, and any fewer, can be taken by every sampler."""
+        offset = self.steps_offset if self.spacing == "leading" else 0
+        return max(1, min(self._solver_table - 1, self.train_steps // (offset + 1)))
+
+    @cached_property
+    def _solver_table(self) -> int:
+        """How many timesteps min_log_snr_half leaves."""
+        log_snr_half = 0.5 * (self.alpha_bar / (1 - self.alpha_bar)).log()
+        return int((log_snr_half >= self.min_log_snr_half).sum())
+
+    def _check(self, steps: int, most: int) -> None:
+        if not 1 <= steps <= most:
+            raise ValueError(f"steps must be 1 to {most}, not {steps}")
+
+    def _within_table(self, timesteps: list[int]) -> list[int]:
+        offset = self.steps_offset if self.spacing == "leading" else 0
+        if timesteps[0] + offset >= self.train_steps:
+            raise ValueError(
+                f"steps: {len(timesteps)} with a steps_offset of {offset} leave the table of"
+                f" {self.train_steps}: take fewer"
+            )
+        return [timestep + offset for timestep in timesteps]
 
 
 def _linear_betas(schedule: Schedule) -> Tensor:
@@ -111,21 +144,21 @@ _BETAS = {
 }
 
 
-def _leading(schedule: Schedule, steps: int) -> list[int]:
-    stride = schedule.train_steps // steps
-    return [i * stride + schedule.steps_offset for i in reversed(range(steps))]
+def _leading(points: int, steps: int, stride: float) -> list[int]:
+    return [i * int(stride) for i in reversed(range(steps))]
 
 
-def _linspace(schedule: Schedule, steps: int) -> list[int]:
-    last = schedule.train_steps - 1
+def _linspace(points: int, steps: int, stride: float) -> list[int]:
+    last = points - 1
     if steps == 1:
-        return [last]
-    return [round(last * (1 - i / (steps - 1))) for i in range(steps)]
+        return [last]  # diffusers has 0 here, which takes pure noise for a clean image
+    return [round(i * (last / (steps - 1))) for i in reversed(range(steps))]
 
 
-def _trailing(schedule: Schedule, steps: int) -> list[int]:
-    stride = schedule.train_steps / steps
-    return [round(schedule.train_steps - i * stride) - 1 for i in range(steps)]
+def _trailing(points: int, steps: int, stride: float) -> list[int]:
+    # numpy's own sums, as in diffusers: 3 strides of 1000 / 48 end at a tie, and its sum below it.
+    spread = np.arange(points, 0, -stride)[:steps].round().astype(int) - 1
+    return [timestep for timestep in spread.tolist() if timestep >= 0]
 
 
 _SPACINGS = {"leading": _leading, "linspace": _linspace, "trailing": _trailing}

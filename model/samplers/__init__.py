@@ -1,45 +1,54 @@
-"""Samplers: how a trajectory goes from one noise level to the next.
+"""Samplers: how an image goes from one noise level to the next.
 
 Every sampler here is linear in what it steps from, so a sampler is a function from noise levels to
-the numbers of one `Update`, computed once per trajectory in float64. Rows of one batch may then use
+the numbers of one `Update`, computed once per image in float64. Rows of one batch may then use
 different samplers at different steps, and the batch is stepped by one expression.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from enum import StrEnum
 
-from model.samplers import ddim, dpmpp
+from model.samplers import ddim, ddpm, dpmpp
+from model.samplers.ddpm import Variance
 from model.samplers.update import Update
-from model.schedule import CLEAN, NoiseLevel, Schedule
-
-Sampler = Callable[[Sequence[NoiseLevel], int], Update]
-"""(levels of all steps and of the clean image last, index of the step) -> that step's update."""
-
-SAMPLERS: dict[str, Sampler] = {"ddim": ddim.update, "dpmpp": dpmpp.update}
+from model.schedule import NoiseLevel
 
 
-@dataclass(frozen=True)
-class Step:
-    """One denoising step: the timestep given to the network, its noise level, and the update."""
+class Sampler(StrEnum):
+    """The samplers by name. dpmpp is DPM-Solver++(2M); `_1` the first order, `_sde` the SDE."""
 
-    timestep: int
-    level: NoiseLevel
-    update: Update
+    DDPM = "ddpm"
+    DDIM = "ddim"
+    DPMPP = "dpmpp"
+    DPMPP_1 = "dpmpp_1"
+    DPMPP_SDE = "dpmpp_sde"
+    DPMPP_SDE_1 = "dpmpp_sde_1"
+
+    @property
+    def is_solver(self) -> bool:
+        """Whether it divides time as DPM-Solver does (see Schedule.solver_timesteps)."""
+        return self not in (Sampler.DDPM, Sampler.DDIM)
+
+    def update(
+        self, levels: Sequence[NoiseLevel], i: int, eta: float, variance: Variance
+    ) -> Update:
+        """Step i of those through `levels`, which ends with the level of the finished image.
+
+        eta, 0 to 1: of ddim alone. variance: of ddpm alone.
+        """
+        match self:
+            case Sampler.DDPM:
+                return ddpm.update(levels, i, variance)
+            case Sampler.DDIM:
+                return ddim.update(levels, i, eta)
+            case Sampler.DPMPP:
+                return dpmpp.update(levels, i)
+            case Sampler.DPMPP_1:
+                return dpmpp.update(levels, i, order=1)
+            case Sampler.DPMPP_SDE:
+                return dpmpp.sde_update(levels, i)
+            case Sampler.DPMPP_SDE_1:
+                return dpmpp.sde_update(levels, i, order=1)
 
 
-def plan(schedule: Schedule, sampler: str, steps: int) -> tuple[Step, ...]:
-    """All steps of a trajectory, from pure noise to the clean image.
-
-    Raises ValueError for an unknown sampler or a step count that the schedule does not have.
-    """
-    if sampler not in SAMPLERS:
-        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {sampler!r}")
-    timesteps = schedule.timesteps(steps)
-    levels = [schedule.level(timestep) for timestep in (*timesteps, CLEAN)]
-    return tuple(
-        Step(timestep, levels[i], SAMPLERS[sampler](levels, i))
-        for i, timestep in enumerate(timesteps)
-    )
-
-
-__all__ = ["SAMPLERS", "Sampler", "Step", "Update", "plan"]
+__all__ = ["Sampler", "Update", "Variance"]
