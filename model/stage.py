@@ -3,38 +3,42 @@
 Knows nothing of queues: which trajectories share a step is the caller's choice.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from model.guidance import Prediction, dynamic_threshold, guide, predicted_x0
+from model.guidance import Prediction, Threshold, guide, predicted_x0
+from model.network import Network, Rows
 from model.noise import noise
-from model.samplers import plan
+from model.plan import StageSettings, plan
+from model.samplers import Variance
 from model.schedule import Schedule
-from model.trajectory import LowRes, StageSettings, TextCondition, Trajectory
+from model.step_table import StepNumbers, as_table
+from model.trajectory import LowRes, TextCondition, Trajectory
 
 
 @dataclass(frozen=True)
 class StageSpec:
     """What a stage is, apart from its weights.
 
-    name: its place in the cascade, which is also its size in words. defaults: what a request that
-    says nothing gets. threshold_ratio, threshold_cap: of dynamic thresholding; a ratio of None is
-    none.
+    name: its place in the cascade, which is also its size in words. multiple: what width and height
+    must be multiples of. defaults: what a request that says nothing gets. noising_schedule: of the
+    low-res input; None at a base stage. variance: of the sampler ddpm.
     """
 
     name: str
     size_px: int
+    multiple: int
     schedule: Schedule
     prediction: Prediction
     defaults: StageSettings
     noising_schedule: Schedule | None = None
-    threshold_ratio: float | None = None
-    threshold_cap: float = 1.0
+    threshold: Threshold | None = None
+    variance: Variance = Variance.FIXED_SMALL
 
     @property
     def is_super_resolution(self) -> bool:
@@ -44,105 +48,153 @@ class StageSpec:
 class Stage:
     """Starts trajectories and steps them."""
 
-    def __init__(self, spec: StageSpec, unet: UNet2DConditionModel):
+    def __init__(self, spec: StageSpec, network: Network):
         self.spec = spec
-        self.device = unet.device
-        self._unet = unet
-        self._dtype = unet.dtype
+        self.network = network
 
     def start(
         self, seed: int, settings: StageSettings, text: TextCondition, low_res: Tensor | None = None
     ) -> Trajectory:
-        """Begin an image. low_res: [3, h, w] in [-1, 1], the output of the stage before."""
-        name, size = self.spec.name, self.spec.size_px
+        """Begin an image. low_res: [3, h, w] in [-1, 1], the output of the stage before.
+
+        Raises ValueError for settings that the stage cannot follow.
+        """
+        shape = self._shape(settings)
+        steps = plan(self.spec.schedule, settings, self.spec.variance)
         return Trajectory(
-            x=noise(seed, f"{name}/initial", (3, size, size)).to(self.device),
-            plan=plan(self.spec.schedule, settings.sampler, settings.steps),
-            text=TextCondition(self._on_device(text.prompt), self._on_device(text.negative)),
-            guidance_scale=settings.guidance_scale,
-            low_res=None if low_res is None else self._augment(low_res, seed, settings.aug_level),
+            seed=seed,
+            x=self._on_device(noise(seed, f"{self.spec.name}/initial", shape)),
+            plan=steps,
+            table=self._on_device(as_table(steps)),
+            timesteps=self._on_device(torch.tensor([step.timestep for step in steps])),
+            text=TextCondition(self.prepare(text.prompt), self.prepare(text.negative)),
+            x0=torch.zeros(shape, device=self.network.device),
+            low_res=self._augment(low_res, seed, settings.aug_level, shape),
         )
 
-    def _augment(self, low_res: Tensor, seed: int, aug_level: float | None) -> LowRes:
+    def one_row(self, text: Tensor) -> Rows:
+        """A row such as steps are made of, to try the network with. text: [tokens, width]."""
+        low_res = torch.zeros(3, 8, 8) if self.spec.is_super_resolution else None
+        image = self.start(0, self.spec.defaults, TextCondition(text, text), low_res)
+        return self._rows(image.x[None], [image], guided=0)
+
+    def _shape(self, settings: StageSettings) -> tuple[int, int, int]:
+        spec = self.spec
+        height, width = settings.height or spec.size_px, settings.width or spec.size_px
+        if height % spec.multiple or width % spec.multiple:
+            raise ValueError(
+                f"width and height must be multiples of {spec.multiple} at stage {spec.name},"
+                f" not {width} x {height}"
+            )
+        return 3, height, width
+
+    def _augment(
+        self,
+        low_res: Tensor | None,
+        seed: int,
+        aug_level: float | None,
+        shape: tuple[int, int, int],
+    ) -> LowRes | None:
         """Noise conditioning augmentation (Ho et al. 2022, "Cascaded diffusion", sec. 4.2)."""
-        schedule, size = self.spec.noising_schedule, self.spec.size_px
-        if schedule is None or aug_level is None:
-            raise ValueError(f"stage {self.spec.name} is a base stage: it takes no low-res image")
+        schedule, name = self.spec.noising_schedule, self.spec.name
+        if schedule is None:
+            if low_res is not None:
+                raise ValueError(f"stage {name} is a base stage: it takes no low-res image")
+            return None
+        if low_res is None or aug_level is None:
+            raise ValueError(f"stage {name} enlarges: it needs a low-res image and an aug_level")
         noise_level = min(round(aug_level * schedule.train_steps), schedule.train_steps - 1)
         level = schedule.level(noise_level)
         upsampled = F.interpolate(
-            low_res.float()[None], size=(size, size), mode="bilinear", align_corners=True
+            low_res.float().cpu()[None], size=shape[1:], mode="bilinear", align_corners=True
         )[0]
-        added = noise(seed, f"{self.spec.name}/augmentation", tuple(upsampled.shape))
-        pixels = level.alpha * upsampled.cpu() + level.sigma * added
-        return LowRes(self._on_device(pixels), noise_level)
+        pixels = level.alpha * upsampled + level.sigma * noise(seed, f"{name}/augmentation", shape)
+        return LowRes(self._on_device(pixels), self._on_device(torch.tensor(noise_level)))
 
     @torch.inference_mode()
     def step(self, trajectories: Sequence[Trajectory]) -> None:
-        """Advance each trajectory by one denoising step, all in one forward of the network.
+        """Advance each trajectory by one denoising step: one forward for all of one shape.
 
-        A guided row takes two rows of the forward, an unguided one takes one.
+        A guided image takes two rows of the forward, an unguided one takes one. On a GPU nothing
+        here waits for it.
         """
-        x = torch.stack([t.x for t in trajectories])
-        steps = [t.next_step for t in trajectories]
-        x0 = predicted_x0(
-            self.spec.prediction,
-            x,
-            self._guided_prediction(x, trajectories),
-            self._column([s.level.alpha for s in steps]),
-            self._column([s.level.sigma for s in steps]),
-        )
-        if self.spec.threshold_ratio is not None:
-            x0 = dynamic_threshold(x0, self.spec.threshold_ratio, self.spec.threshold_cap)
-        previous_x0 = torch.stack(
-            [x0[i] if t.x0 is None else t.x0 for i, t in enumerate(trajectories)]
-        )
-        x = (
-            self._column([s.update.x for s in steps]) * x
-            + self._column([s.update.x0 for s in steps]) * x0
-            + self._column([s.update.previous_x0 for s in steps]) * previous_x0
-        )
-        for trajectory, *row in zip(trajectories, x, x0, strict=True):
-            trajectory.advance(*row)
+        by_shape: defaultdict[tuple[int, ...], list[Trajectory]] = defaultdict(list)
+        for trajectory in trajectories:
+            by_shape[trajectory.shape].append(trajectory)
+        for alike in by_shape.values():
+            # Guided ones first, so that slices tell them apart.
+            self._step_alike(sorted(alike, key=lambda t: not t.next_step.is_guided))
 
-    def _guided_prediction(self, x: Tensor, trajectories: Sequence[Trajectory]) -> Tensor:
-        """[B, 3, S, S] float32, guided where the trajectory is, from one forward of the network."""
-        guided = [i for i, t in enumerate(trajectories) if t.is_guided]
-        rows = [*trajectories, *(trajectories[i] for i in guided)]
-        texts = [t.text.prompt for t in trajectories]
-        texts += [trajectories[i].text.negative for i in guided]
-        predicted = self._forward(torch.cat([x, x[guided]]), rows, torch.stack(texts))
-        conditional, unconditional = predicted.tensor_split([len(trajectories)])
-        if not guided:
-            return conditional
-        scale = self._column([trajectories[i].guidance_scale for i in guided])
-        result = conditional.clone()
-        result[guided] = guide(conditional[guided], unconditional, scale)
-        return result
+    def _step_alike(self, images: Sequence[Trajectory]) -> None:
+        numbers = StepNumbers.of(torch.stack([t.table[t.steps_done] for t in images]))
+        x = torch.stack([t.x for t in images])
+        predicted, spread = self._predict(x, images, numbers.guidance_scale)
+        x0 = predicted_x0(self.spec.prediction, x, predicted, numbers.alpha, numbers.sigma)
+        if self.spec.threshold is not None:
+            x0 = self.spec.threshold(x0)
+        previous_x0 = torch.stack([t.x0 for t in images])
+        x = numbers.x * x + numbers.x0 * x0 + numbers.previous_x0 * previous_x0
+        if any(t.next_step.update.is_noisy for t in images):
+            x = x + _strength(numbers, spread) * torch.stack([self._fresh_noise(t) for t in images])
+        for image, *row in zip(images, x, x0, strict=True):
+            image.advance(*row)
 
-    def _forward(self, x: Tensor, rows: Sequence[Trajectory], text: Tensor) -> Tensor:
-        """One call of the network. x: [R, 3, S, S]; text: [R, tokens, width]; R rows."""
-        levels = None
-        low_res = [t.low_res for t in rows if t.low_res is not None]
-        if low_res:
-            x = torch.cat([x, torch.stack([each.pixels for each in low_res])], dim=1)
-            levels = torch.tensor([each.noise_level for each in low_res], device=self.device)
-        predicted: Tensor = self._unet(
-            x.to(self._dtype).contiguous(memory_format=torch.channels_last),
-            torch.tensor([t.next_step.timestep for t in rows], device=self.device),
-            encoder_hidden_states=text.to(self._dtype),
-            class_labels=levels,
-            return_dict=False,
-        )[0]
-        return predicted[:, :3].float()
+    def _predict(
+        self, x: Tensor, images: Sequence[Trajectory], scale: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The prediction for each image, guided where it is, and the variance where it is told.
+
+        Each [B, 3, H, W] float32, from one forward of the network.
+        """
+        guided = sum(t.next_step.is_guided for t in images)
+        output = self.network(self._rows(x, images, guided))
+        predicted, unconditional = output[:, :3].split([len(images), guided])
+        spread = output[: len(images), 3:] if output.shape[1] > 3 else None
+        steered = guide(predicted[:guided], unconditional, scale[:guided])
+        return torch.cat([steered, predicted[guided:]]), spread
+
+    def _rows(self, x: Tensor, images: Sequence[Trajectory], guided: int) -> Rows:
+        """A row for each image, then the unconditional rows of those that are guided."""
+        twice = [*images, *images[:guided]]
+        low_res = [t.low_res for t in twice if t.low_res is not None]
+        texts = [t.text.prompt for t in images] + [t.text.negative for t in images[:guided]]
+        return Rows(
+            x=torch.cat([x, x[:guided]]),
+            timesteps=torch.stack([t.timesteps[t.steps_done] for t in twice]),
+            text=torch.stack(texts),
+            low_res=torch.stack([each.pixels for each in low_res]) if low_res else None,
+            noise_levels=torch.stack([each.noise_level for each in low_res]) if low_res else None,
+        )
+
+    def _fresh_noise(self, image: Trajectory) -> Tensor:
+        """The noise of the image's next step; zeros where that step adds none."""
+        if not image.next_step.update.is_noisy:
+            return torch.zeros_like(image.x)
+        purpose = f"{self.spec.name}/step/{image.steps_done}"
+        return self._on_device(noise(image.seed, purpose, image.shape))
 
     def finish(self, trajectory: Trajectory) -> Tensor:
-        """The stage's output: [3, S, S] float16 in [-1, 1] on the CPU."""
+        """The stage's output: [3, H, W] float16 in [-1, 1] on the CPU."""
         return trajectory.x.clamp(-1, 1).to("cpu", torch.float16)
 
-    def _on_device(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, torch.float32)
+    def prepare(self, embedding: Tensor) -> Tensor:
+        """An embedding as `start` keeps it; one that is prepared already is not copied again."""
+        return self._on_device(embedding.to(self.network.dtype))
 
-    def _column(self, values: Sequence[float]) -> Tensor:
-        """One number a row, ready to multiply [B, C, H, W]."""
-        return torch.tensor(values, dtype=torch.float32, device=self.device).view(-1, 1, 1, 1)
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        """There without waiting: a copy from pinned memory is queued behind the GPU's work."""
+        device = self.network.device
+        if device.type == "cuda" and tensor.device.type == "cpu":
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
+
+
+def _strength(numbers: StepNumbers, spread: Tensor | None) -> Tensor:
+    """Of the fresh noise: where a variance is predicted, log-linear between its bounds.
+
+    spread: [B, 3, H, W], -1 the lower bound and 1 the upper (Nichol & Dhariwal 2021, eq. 15).
+    """
+    if spread is None:
+        return numbers.noise
+    fraction = (spread + 1) / 2
+    return (fraction * numbers.widest_noise.log() + (1 - fraction) * numbers.noise.log()).exp()

@@ -1,24 +1,10 @@
 """One image on its way through one stage: all that a denoising step needs and leaves behind."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from model.samplers import Step
-
-
-@dataclass(frozen=True)
-class StageSettings:
-    """How one image is sampled at one stage.
-
-    steps: at least 1. guidance_scale: 1 is unguided. aug_level: 0 to 1, the noise added to the
-    low-res input of a super-resolution stage; None at the base stage.
-    """
-
-    steps: int
-    sampler: str
-    guidance_scale: float
-    aug_level: float | None = None
+from model.plan import Step
 
 
 @dataclass(frozen=True)
@@ -31,28 +17,34 @@ class TextCondition:
 
 @dataclass(frozen=True)
 class LowRes:
-    """pixels: [3, S, S], the image before upsampled and noised; noise_level: by which timestep."""
+    """pixels: [3, H, W], the image before, upsampled and noised; noise_level: [], its timestep."""
 
     pixels: Tensor
-    noise_level: int
+    noise_level: Tensor
 
 
 @dataclass
 class Trajectory:
-    """x: [3, S, S] float32, the image as noised as its next step expects it."""
+    """seed: of its noise. x: [3, H, W] float32, the image as noised as its next step expects it.
 
+    table, timesteps: what `plan` says, on the device, so that a step copies nothing there: the
+    columns of `table`, [steps, 8], are named in model/step_table.py.
+    x0: [3, H, W] float32, the clean image as last predicted; zeros before the first step.
+    """
+
+    seed: int
     x: Tensor
     plan: tuple[Step, ...]
+    table: Tensor
+    timesteps: Tensor
     text: TextCondition
-    guidance_scale: float
+    x0: Tensor
     low_res: LowRes | None = None
     steps_done: int = 0
-    x0: Tensor | None = field(default=None)
-    """The clean image as last predicted; None before the first step."""
 
     @property
-    def is_guided(self) -> bool:
-        return self.guidance_scale != 1.0
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.x.shape)
 
     @property
     def is_finished(self) -> bool:
@@ -61,6 +53,11 @@ class Trajectory:
     @property
     def next_step(self) -> Step:
         return self.plan[self.steps_done]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the network's batch that its next step takes."""
+        return 2 if not self.is_finished and self.next_step.is_guided else 1
 
     def advance(self, x: Tensor, x0: Tensor) -> None:
         self.x, self.x0 = x, x0

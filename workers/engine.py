@@ -4,13 +4,15 @@ Between two denoising steps it takes in new images and lets finished and cancell
 no image waits for another's last step. Knows no Redis, HTTP or PNG.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from model.plan import StageSettings
 from model.stage import Stage
-from model.trajectory import StageSettings, TextCondition, Trajectory
+from model.trajectory import TextCondition, Trajectory
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,14 @@ class Admission:
 
 
 @dataclass(frozen=True)
+class _Flying:
+    """rows: as the engine counts them against its capacity."""
+
+    trajectory: Trajectory
+    rows: int
+
+
+@dataclass(frozen=True)
 class Drawn:
     """output: [3, S, S] float16 in [-1, 1], on the CPU."""
 
@@ -36,8 +46,10 @@ class Drawn:
 
 
 class StageEngine:
-    """Rows of a step may differ in step count, sampler, guidance scale, seed and aug_level.
+    """Images of a step may differ in all of StageSettings, in seed and in shape.
 
+    capacity: rows of the network's batch that a step holds, at the stage's own size; an image takes
+    two where it is guided, and more where it is larger. One image is stepped whatever it takes.
     `step` belongs to one thread; `admit` and `cancel` may be called from another meanwhile and
     take effect before the next step.
     """
@@ -47,7 +59,7 @@ class StageEngine:
         self.capacity = capacity
         self._arrivals: deque[Admission] = deque()
         self._cancelled: deque[str] = deque()
-        self._flying: dict[str, Trajectory] = {}
+        self._flying: dict[str, _Flying] = {}
 
     @property
     def in_flight(self) -> int:
@@ -56,8 +68,11 @@ class StageEngine:
 
     @property
     def room(self) -> int:
-        """How many more images fit into a step."""
-        return max(0, self.capacity - self.in_flight)
+        """How many more images of the usual kind, the stage's defaults, fit into a step."""
+        waiting = sum(self._rows(arrival.settings) for arrival in list(self._arrivals))
+        free = self.capacity - waiting - self._rows_in_flight
+        room = max(0, free // self._rows(self.stage.spec.defaults))
+        return room if self.in_flight else max(1, room)
 
     def admit(self, admission: Admission) -> None:
         self._arrivals.append(admission)
@@ -72,11 +87,11 @@ class StageEngine:
         self._let_go()
         if not self._flying:
             return []
-        self.stage.step(list(self._flying.values()))
+        self.stage.step([each.trajectory for each in self._flying.values()])
         drawn = [
-            Drawn(key, self.stage.finish(trajectory))
-            for key, trajectory in self._flying.items()
-            if trajectory.is_finished
+            Drawn(key, self.stage.finish(each.trajectory))
+            for key, each in self._flying.items()
+            if each.trajectory.is_finished
         ]
         for each in drawn:
             del self._flying[each.key]
@@ -90,11 +105,15 @@ class StageEngine:
         return keys
 
     def _take_in(self) -> None:
-        while self._arrivals and len(self._flying) < self.capacity:
+        while self._arrivals:
+            rows = self._rows(self._arrivals[0].settings)
+            if self._flying and self._rows_in_flight + rows > self.capacity:
+                return
             arrival = self._arrivals.popleft()
-            self._flying[arrival.key] = self.stage.start(
+            trajectory = self.stage.start(
                 arrival.seed, arrival.settings, arrival.text, arrival.low_res
             )
+            self._flying[arrival.key] = _Flying(trajectory, rows)
 
     def _let_go(self) -> None:
         while self._cancelled:
@@ -102,3 +121,13 @@ class StageEngine:
             self._flying.pop(key, None)
             for arrival in [a for a in self._arrivals if a.key == key]:
                 self._arrivals.remove(arrival)
+
+    @property
+    def _rows_in_flight(self) -> int:
+        return sum(each.rows for each in list(self._flying.values()))
+
+    def _rows(self, settings: StageSettings) -> int:
+        """Rows of the stage's own size that an image takes at the most."""
+        size = self.stage.spec.size_px
+        area = (settings.width or size) * (settings.height or size)
+        return math.ceil(area / size**2) * (1 if settings.guidance_scale == 1 else 2)

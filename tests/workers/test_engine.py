@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from model.cascade import Cascade
+from model.plan import StageSettings
 from model.stage import Stage
-from model.trajectory import StageSettings, TextCondition
+from model.trajectory import TextCondition
 from workers.engine import Admission, Drawn, StageEngine
 
 
 @pytest.fixture(scope="module")
 def cascade(tiny_cascade: Path) -> Cascade:
-    return Cascade.load(tiny_cascade, device="cpu", dtype=torch.float32)
+    return Cascade.load(tiny_cascade, "cpu,float32")
 
 
 @pytest.fixture
@@ -82,19 +83,55 @@ def test_a_picture_is_the_same_whatever_it_was_batched_with(
         torch.testing.assert_close(outputs[each.key], alone(stage, each), rtol=0, atol=1 / 255)
 
 
-def test_no_step_holds_more_than_the_capacity(stage: Stage, text: TextCondition) -> None:
-    engine = StageEngine(stage, capacity=2)
-    for seed in range(5):
-        engine.admit(admission(str(seed), text, steps=1))
+@pytest.mark.parametrize(
+    ("scales", "together"),
+    [([4.0] * 5, [2, 2, 1]), ([1.0] * 5, [4, 1]), ([4.0, 1.0, 1.0, 4.0, 1.0], [3, 2])],
+)
+def test_no_step_holds_more_rows_than_the_capacity(
+    stage: Stage, text: TextCondition, scales: list[float], together: list[int]
+) -> None:
+    engine = StageEngine(stage, capacity=4)  # a guided image takes two rows
+    for seed, scale in enumerate(scales):
+        engine.admit(admission(str(seed), text, steps=1, scale=scale))
     assert engine.room == 0
-    assert [len(engine.step()) for _ in range(3)] == [2, 2, 1]
+    assert [len(engine.step()) for _ in together] == together
+    assert engine.in_flight == 0
+
+
+def test_room_is_for_images_as_the_stage_draws_them_by_default(
+    stage: Stage, text: TextCondition
+) -> None:
+    engine = StageEngine(stage, capacity=8)  # the tiny base is guided
+    assert engine.room == 4
+    engine.admit(admission("0", text, scale=1.0))
+    assert engine.room == 3
+    engine.step()
+    assert engine.room == 3
+
+
+def test_a_wide_image_counts_by_its_area(stage: Stage, text: TextCondition) -> None:
+    engine = StageEngine(stage, capacity=8)
+    wide = StageSettings(1, "ddim", 4.0, width=16, height=8)
+    engine.admit(Admission("0", 0, wide, text))
     assert engine.room == 2
+    (drawn,) = engine.step()
+    assert drawn.output.shape == (3, 8, 16)
+
+
+def test_an_image_larger_than_the_capacity_is_drawn_alone(
+    stage: Stage, text: TextCondition
+) -> None:
+    engine = StageEngine(stage, capacity=1)
+    assert engine.room == 1
+    for key in ("0", "1"):
+        engine.admit(admission(key, text, steps=1))
+    assert [len(engine.step()) for _ in range(2)] == [1, 1]
 
 
 def test_a_cancelled_image_is_let_go_and_the_others_are_not(
     stage: Stage, text: TextCondition
 ) -> None:
-    engine = StageEngine(stage, capacity=2)
+    engine = StageEngine(stage, capacity=4)
     for key in ("0", "1", "2"):
         engine.admit(admission(key, text))
     engine.step()

@@ -1,0 +1,66 @@
+"""The number of rows follows from what forwards take."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from model.calibration import LONGEST_FORWARD_S, calibrate, knee
+from model.network import Network, NetworkOptions, Rows
+from tests.tiny_cascade import TEXT_WIDTH
+
+DOUBLINGS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def hardware(fixed_ms: float, row_ms: float, fits: int = 64) -> Callable[[int], float]:
+    """Takes fixed_ms for a forward and row_ms for each row of it."""
+
+    def forward_s(rows: int) -> float:
+        if rows > fits:
+            raise torch.OutOfMemoryError
+        return (fixed_ms + row_ms * rows) / 1000
+
+    return forward_s
+
+
+def test_hardware_that_is_full_with_one_row_gets_one() -> None:
+    assert knee(hardware(fixed_ms=0, row_ms=10), DOUBLINGS).rows == 1
+
+
+def test_the_more_a_forward_costs_by_itself_the_more_rows_share_it() -> None:
+    found = [knee(hardware(fixed_ms, row_ms=10), DOUBLINGS) for fixed_ms in (4, 16, 64)]
+    assert [each.rows for each in found] == [2, 8, 32]
+    # Twice the rows would not have brought a row's time down by a tenth.
+    for each, fixed_ms in zip(found, (4, 16, 64), strict=True):
+        twice = 10 + fixed_ms / (2 * each.rows)
+        assert twice > 0.9 * each.row_ms
+
+
+def test_rows_end_where_memory_does() -> None:
+    assert knee(hardware(fixed_ms=500, row_ms=1, fits=8), DOUBLINGS).rows == 8
+
+
+def test_not_even_one_row_is_told() -> None:
+    with pytest.raises(MemoryError, match="larger device"):
+        knee(hardware(fixed_ms=1, row_ms=1, fits=0), DOUBLINGS)
+
+
+def test_no_forward_is_long() -> None:
+    slow = hardware(fixed_ms=1000 * LONGEST_FORWARD_S, row_ms=1)
+    assert knee(slow, DOUBLINGS).rows == 1
+
+
+def test_a_real_network_is_tried_up_to_the_most_rows(tiny_cascade: Path) -> None:
+    unet = UNet2DConditionModel.from_pretrained(tiny_cascade / "base" / "unet")
+    row = Rows(torch.zeros(1, 3, 8, 8), torch.zeros(1).long(), torch.zeros(1, 2, TEXT_WIDTH))
+    found = calibrate(Network(unet), row, most_rows=4)
+    assert found.rows in (1, 2, 4)
+    assert found.row_ms > 0
+
+
+def test_only_buckets_are_tried(tiny_cascade: Path) -> None:
+    unet = UNet2DConditionModel.from_pretrained(tiny_cascade / "base" / "unet")
+    row = Rows(torch.zeros(1, 3, 8, 8), torch.zeros(1).long(), torch.zeros(1, 2, TEXT_WIDTH))
+    assert calibrate(Network(unet, NetworkOptions((3,))), row).rows == 3
