@@ -1,60 +1,74 @@
 """A loaded cascade, and generate(): the slow, plain reference that every faster path must equal."""
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
-from itertools import pairwise
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from model.cascade_folder import read_cascade_file, read_stage_spec
-from model.devices import pick_device, pick_dtype
+from model.cascade_folder import CascadeSpec, PlacedStage, read_cascade
 from model.errors import InvalidCascade
-from model.stage import Stage, StageSpec
+from model.finishing import Finished, Finishing, find_finishing_weights
+from model.network import Network, NetworkOptions
+from model.placement import TEXT, Placement, Placements
+from model.plan import StageSettings
+from model.stage import Stage
 from model.text import TextEncoder
-from model.trajectory import StageSettings, TextCondition
+from model.trajectory import TextCondition
+from model.weights import as_placed, fill, find_weights, without_weights
 
 Progress = Callable[[str, int, int], None]
 """Called after each step with (stage, steps done, steps in all)."""
 
 
-def picture_book_folder() -> Path:
-    """The cascade in the box."""
-    return Path(str(files("model.picture_book"))) / "weights"
-
-
 class Cascade:
-    """The text encoder and the stages, base first."""
+    """The text encoder and the stages that were loaded, base first; `spec` knows of all of them."""
 
-    def __init__(self, name: str, text: TextEncoder, stages: Sequence[Stage]):
-        self.name = name
+    def __init__(
+        self,
+        spec: CascadeSpec,
+        placements: Placements,
+        text: TextEncoder,
+        stages: Sequence[Stage],
+        finishing: Finishing | None = None,
+    ):
+        self.name = spec.name
+        self.spec = spec
+        self.placements = placements
         self.text = text
         self.stages = tuple(stages)
+        self.finishing = finishing
 
     @classmethod
     def load(
         cls,
-        folder: Path | str | None = None,
-        device: str = "auto",
-        dtype: torch.dtype | None = None,
+        source: str | Path | None = None,
+        placements: str = "auto",
+        stages: Collection[str] | None = None,
+        keep_text: bool = True,
+        network: NetworkOptions | None = None,
     ) -> "Cascade":
-        """Load a cascade folder; None is picture-book.
+        """Load a cascade, or those of its parts that are wanted.
 
-        Every configuration is read before the first weight. Raises InvalidCascade that names the
-        file and the remedy.
+        source: see read_cascade. placements: see Placements.parse. stages: by name, `text` among
+        them; None is all. keep_text: see TextEncoder. network: how the stages' networks run.
+        Everything is read and found before the first weight is loaded. Raises InvalidCascade that
+        names the file or word and the remedy.
         """
-        root = picture_book_folder() if folder is None else Path(folder)
-        file = read_cascade_file(root)
-        specs = [read_stage_spec(root / entry.path, entry) for entry in file.stages]
-        _check_order(root, specs)
-        place = pick_device(device)
-        precision = dtype or pick_dtype(place)
-        text_folder = root / file.text.path
-        text = TextEncoder.load(text_folder, file.text.max_tokens, place, torch.float32)
-        unets = [_load_unet(root, entry.path, place, precision) for entry in file.stages]
-        return cls(file.name, text, [Stage(s, unet) for s, unet in zip(specs, unets, strict=True)])
+        spec = read_cascade(source)
+        wanted = _wanted(spec, stages)
+        where = Placements.parse(placements, spec.stage_names)
+        parts = [part for part in spec.stages if part.spec.name in wanted]
+        text = TextEncoder(spec.text, where.of(TEXT), keep_text)
+        if TEXT in wanted:
+            text.find_weights()
+        to_load = [_find_stage(part, where.of(part.spec.name), network) for part in parts]
+        finish = _find_finishing(spec, where.of(parts[-1].spec.name)) if parts else None
+        if TEXT in wanted and keep_text:
+            text.load()
+        return cls(spec, where, text, [load() for load in to_load], finish and finish())
 
     @property
     def sizes_px(self) -> tuple[int, ...]:
@@ -76,10 +90,12 @@ class Cascade:
         size: pixels a side, one of sizes_px; None is the largest. settings: by stage name, where
         they differ from the stage's own. Raises ValueError for a size the cascade does not have.
         """
+        stages = self._stages_up_to(size)
         prompts = self.text.encode([prompt, negative_prompt])
+        self.text.release()
         text = TextCondition(prompt=prompts[0], negative=prompts[1])
         image: Tensor | None = None
-        for stage in self._stages_up_to(size):
+        for stage in stages:
             chosen = (settings or {}).get(stage.spec.name, stage.spec.defaults)
             trajectory = stage.start(seed, chosen, text, image)
             while not trajectory.is_finished:
@@ -87,7 +103,12 @@ class Cascade:
                 progress(stage.spec.name, trajectory.steps_done, chosen.steps)
             image = stage.finish(trajectory)
         assert image is not None
-        return to_pixels(image)
+        return self.finish(image).pixels
+
+    def finish(self, image: Tensor) -> Finished:
+        """The picture of the last stage's output, [3, H, W] in [-1, 1], checked and marked."""
+        pixels = to_pixels(image)
+        return Finished(pixels) if self.finishing is None else self.finishing.finish(pixels)
 
     def _stages_up_to(self, size: int | None) -> tuple[Stage, ...]:
         size = self.sizes_px[-1] if size is None else size
@@ -102,23 +123,39 @@ def to_pixels(image: Tensor) -> Tensor:
     return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
 
 
-def _check_order(root: Path, specs: Sequence[StageSpec]) -> None:
-    """The base comes first, and every stage after it is a larger super-resolution stage."""
-    if specs[0].is_super_resolution:
-        raise InvalidCascade(f"{root}: the first stage must be a base (3 input channels)")
-    for before, spec in pairwise(specs):
-        if not spec.is_super_resolution or spec.size_px <= before.size_px:
-            raise InvalidCascade(
-                f"{root}: stage {spec.name} after {before.name} must be a larger"
-                " super-resolution stage (6 input channels)"
-            )
+def _wanted(spec: CascadeSpec, stages: Collection[str] | None) -> Collection[str]:
+    names = (TEXT, *spec.stage_names)
+    unknown = [name for name in stages or () if name not in names]
+    if unknown:
+        raise InvalidCascade(
+            f"stages: {spec.name} has no stage {', '.join(unknown)}; it has {', '.join(names)}"
+        )
+    return names if stages is None else stages
 
 
-def _load_unet(
-    root: Path, path: str, device: torch.device, dtype: torch.dtype
-) -> UNet2DConditionModel:
-    """A stage's network, from safetensors, ready to infer."""
-    unet = UNet2DConditionModel.from_pretrained(
-        root / path / "unet", torch_dtype=dtype, use_safetensors=True
+def _find_stage(
+    part: PlacedStage, placement: Placement, options: NetworkOptions | None
+) -> Callable[[], Stage]:
+    """Find a stage's weights; what is returned loads them."""
+    folder = part.folder / "unet"
+    unet = without_weights(folder.path, lambda: _unet_of(folder.path))
+    files = find_weights(folder, "diffusion_pytorch_model", half=placement.half)
+
+    def load() -> Stage:
+        fill(unet, files, as_placed(placement.device, placement.dtype))
+        return Stage(part.spec, Network(unet, options))
+
+    return load
+
+
+def _unet_of(folder: Path) -> UNet2DConditionModel:
+    return UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))
+
+
+def _find_finishing(spec: CascadeSpec, placement: Placement) -> Callable[[], Finishing] | None:
+    """Find the weights of what finishes pictures, if anything does; what is returned loads them."""
+    if spec.finishing is None:
+        return None
+    return partial(
+        Finishing, spec.finishing, find_finishing_weights(spec.finishing, placement), placement
     )
-    return unet.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)

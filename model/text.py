@@ -1,51 +1,86 @@
 """The frozen text encoder: prompts in, one embedding a prompt out. Knows nothing of stages."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5EncoderModel
 
 from model.errors import InvalidCascade
+from model.folder import Folder
+from model.int8 import as_int8, with_int8_layers
+from model.placement import Placement
+from model.weights import Convert, as_placed, fill, find_weights, without_weights
 
 _SAMPLED_BYTES = 1 << 20
+
+_DECODER = r"(decoder|lm_head)\..*"
+"""Of a whole T5, what an encoder does without."""
+
+_EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
+"""Two names of one tensor; a file has one of them or both."""
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """What a text encoder is, apart from its weights.
+
+    folder: has tokenizer and text_encoder. max_tokens: what a prompt is cut or padded to.
+    lowercase: prompts are written small, without the spaces around them. width: of an embedding.
+    """
+
+    folder: Folder
+    max_tokens: int
+    lowercase: bool
+    width: int
+
+    def identity(self, precision: str) -> str:
+        """Equal for encoders that make equal embeddings, so that their workers may share them."""
+        digest = hashlib.sha256(f"{self.max_tokens} {self.lowercase} {precision}".encode())
+        for part in (self.folder / "tokenizer", self.folder / "text_encoder"):
+            if part.snapshot is None:
+                digest.update(_digest_of_files(part.path))
+            else:  # named by its commit, since its weights may not have been downloaded
+                repository = part.snapshot.repository
+                inside = part.path.relative_to(part.snapshot.root)
+                digest.update(f"\0{repository.id}@{repository.revision}/{inside}".encode())
+        return digest.hexdigest()[:32]
 
 
 class TextEncoder:
     """A T5 encoder with its tokenizer.
 
     Prompts are padded to `max_tokens`, padding included in what the U-Nets see, as in DeepFloyd IF.
+    The weights are loaded when they are first needed. keep: whether they then stay; without it
+    release() lets go of them, and the next prompt loads them again.
     """
 
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        encoder: T5EncoderModel,
-        max_tokens: int,
-        identity: str,
-    ):
-        self.max_tokens = max_tokens
-        self.identity = identity
-        self._tokenizer = tokenizer
-        self._encoder = encoder.eval()
+    def __init__(self, spec: TextSpec, placement: Placement, keep: bool = True):
+        self.max_tokens = spec.max_tokens
+        self.identity = spec.identity(placement.precision)
+        self._spec = spec
+        self._placement = placement
+        self._keep = keep
+        self._files: tuple[Path, ...] = ()
+        self._loaded: tuple[PreTrainedTokenizerBase, T5EncoderModel] | None = None
 
-    @classmethod
-    def load(
-        cls, folder: Path, max_tokens: int, device: torch.device, dtype: torch.dtype
-    ) -> "TextEncoder":
-        """Load folder/tokenizer and folder/text_encoder (safetensors only)."""
-        tokenizer_folder, encoder_folder = folder / "tokenizer", folder / "text_encoder"
-        for needed in (tokenizer_folder, encoder_folder):
-            if not needed.is_dir():
-                raise InvalidCascade(f"{needed} is missing: a text encoder's folder holds it")
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-        encoder = T5EncoderModel.from_pretrained(
-            encoder_folder, dtype=dtype, use_safetensors=True
-        ).to(device)
-        identity = fingerprint([tokenizer_folder, encoder_folder], max_tokens)
-        return cls(tokenizer, encoder, max_tokens, identity)
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._loaded is not None
+
+    def find_weights(self) -> tuple[Path, ...]:
+        """Their files; those of the hub are downloaded. Raises InvalidCascade."""
+        folder = self._spec.folder / "text_encoder"
+        self._files = self._files or find_weights(folder, "model", half=self._placement.half)
+        return self._files
+
+    def load(self) -> None:
+        """Load the weights now rather than with the first prompt. Raises InvalidCascade."""
+        self._tokenizer_and_encoder()
 
     @torch.inference_mode()
     def encode(self, prompts: Sequence[str]) -> Tensor:
@@ -53,30 +88,73 @@ class TextEncoder:
 
         A prompt longer than max_tokens is cut; the empty prompt is the unconditional one.
         """
-        tokens = self._tokenizer(
-            list(prompts),
+        tokenizer, encoder = self._tokenizer_and_encoder()
+        tokens = tokenizer(
+            [self._written(prompt) for prompt in prompts],
             padding="max_length",
             max_length=self.max_tokens,
             truncation=True,
             return_tensors="pt",
-        ).to(self._encoder.device)
-        hidden: Tensor = self._encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
+        ).to(self._placement.device)
+        hidden: Tensor = encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
         return hidden.to("cpu", torch.float16)
 
+    def release(self) -> None:
+        """Nothing more to encode for now: let go of the weights, unless they are to be kept."""
+        if self._keep:
+            return
+        self._loaded = None
+        if self._placement.device.type == "cuda":
+            torch.cuda.empty_cache()
 
-def fingerprint(folders: Sequence[Path], max_tokens: int) -> str:
-    """Names an encoder by content, so that workers which share it share embeddings.
+    def _written(self, prompt: str) -> str:
+        return prompt.lower().strip() if self._spec.lowercase else prompt
 
-    Reads small files whole and of large ones the length and both ends: T5-XXL's nine gigabytes
-    would otherwise be read twice at every start.
+    def _tokenizer_and_encoder(self) -> tuple[PreTrainedTokenizerBase, T5EncoderModel]:
+        if self._loaded is None:
+            self._loaded = self._load_tokenizer(), self._load_encoder()
+        return self._loaded
+
+    def _load_tokenizer(self) -> PreTrainedTokenizerBase:
+        folder = self._spec.folder.path / "tokenizer"
+        try:
+            return AutoTokenizer.from_pretrained(folder)
+        except Exception as error:  # the libraries behind it raise whatever they like
+            raise InvalidCascade(f"{folder} cannot be read ({error}): download it again") from error
+
+    def _load_encoder(self) -> T5EncoderModel:
+        place, folder = self._placement, self._spec.folder.path / "text_encoder"
+        encoder = without_weights(folder, lambda: T5EncoderModel(T5Config.from_pretrained(folder)))
+        convert = as_placed(place.device, place.dtype)
+        if place.int8:
+            with_int8_layers(encoder)
+            convert = as_int8(encoder, place.device, convert)
+        fill(encoder, self.find_weights(), _with_embeddings(convert), unused=_DECODER)
+        return encoder
+
+
+def _with_embeddings(otherwise: Convert) -> Convert:
+    """Gives the embeddings of tokens both of their names."""
+
+    def convert(name: str, stored: Tensor) -> Mapping[str, Tensor]:
+        if name not in _EMBEDDINGS:
+            return otherwise(name, stored)
+        return dict.fromkeys(_EMBEDDINGS, otherwise(name, stored)[name])
+
+    return convert
+
+
+def _digest_of_files(folder: Path) -> bytes:
+    """Of small files all, and of large ones the length and both ends.
+
+    T5-XXL's nine gigabytes would otherwise be read twice at every start.
     """
-    digest = hashlib.sha256(f"max_tokens={max_tokens}".encode())
-    for folder in folders:
-        for file in sorted(folder.iterdir()):
-            digest.update(f"\0{file.name}\0{file.stat().st_size}\0".encode())
-            with file.open("rb") as content:
-                digest.update(content.read(_SAMPLED_BYTES))
-                if file.stat().st_size > 2 * _SAMPLED_BYTES:
-                    content.seek(-_SAMPLED_BYTES, 2)
-                digest.update(content.read(_SAMPLED_BYTES))
-    return digest.hexdigest()[:32]
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        digest.update(f"\0{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as content:
+            digest.update(content.read(_SAMPLED_BYTES))
+            if file.stat().st_size > 2 * _SAMPLED_BYTES:
+                content.seek(-_SAMPLED_BYTES, 2)
+            digest.update(content.read(_SAMPLED_BYTES))
+    return digest.digest()

@@ -9,12 +9,12 @@ import torch
 
 from model.cascade import Cascade, to_pixels
 from model.errors import InvalidCascade
-from model.trajectory import StageSettings
+from model.plan import StageSettings
 
 
 @pytest.fixture(scope="module")
 def cascade(tiny_cascade: Path) -> Cascade:
-    return Cascade.load(tiny_cascade, device="cpu", dtype=torch.float32)
+    return Cascade.load(tiny_cascade, "cpu,float32")
 
 
 def test_the_same_seed_is_the_same_picture(cascade: Cascade) -> None:
@@ -65,40 +65,70 @@ def test_pixels_span_the_whole_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("remove", "named"),
+    ("spoil", "named"),
     [
-        ("cascade.json", "cascade.json is missing"),
-        ("base/unet/config.json", "base/unet/config.json is missing"),
-        ("base/scheduler", "scheduler_config.json is missing"),
-        ("super_resolution/image_noising_scheduler", "scheduler_config.json is missing"),
-        ("base/tokenizer", "base/tokenizer is missing"),
+        ("super_resolution/unet/config.json", "super_resolution/unet/config.json is missing"),
+        (
+            "super_resolution/unet/diffusion_pytorch_model.safetensors",
+            "super_resolution/unet/diffusion_pytorch_model.safetensors is missing",
+        ),
+        ("base/text_encoder/model.safetensors", "base/text_encoder/model.safetensors is missing"),
     ],
 )
-def test_a_missing_part_is_named(
-    tiny_cascade: Path, tmp_path: Path, remove: str, named: str
+def test_what_is_missing_is_said_before_anything_is_loaded(
+    tiny_cascade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, named: str
 ) -> None:
     broken = Path(shutil.copytree(tiny_cascade, tmp_path / "broken"))
-    part = broken / remove
-    shutil.rmtree(part) if part.is_dir() else part.unlink()
+    (broken / spoil).unlink()
+    for module in ("model.cascade", "model.text"):
+        monkeypatch.setattr(f"{module}.fill", lambda *_, **__: pytest.fail("weights were loaded"))
     with pytest.raises(InvalidCascade, match=named):
         Cascade.load(broken)
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"stages": []}, "stages"),
-        ({"colour": "red"}, "colour"),
-        ({"stages": [{"path": "base", "sampler": "euler"}]}, "sampler 'euler' is not one of"),
-        ({"stages": ["super_resolution"]}, "the first stage must be a base"),
-        ({"stages": ["base", "base"]}, "stage 8 after 8 must be a larger"),
-    ],
-)
-def test_a_cascade_json_that_makes_no_sense_is_refused(
-    tiny_cascade: Path, tmp_path: Path, change: dict[str, object], named: str
+def test_a_network_that_its_library_does_not_know_is_named(
+    tiny_cascade: Path, tmp_path: Path
 ) -> None:
     broken = Path(shutil.copytree(tiny_cascade, tmp_path / "broken"))
-    file = broken / "cascade.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(InvalidCascade, match=named):
+    file = broken / "super_resolution/unet/config.json"
+    blocks = {"up_block_types": ["WarpUpBlock2D", "WarpUpBlock2D"]}
+    file.write_text(json.dumps(json.loads(file.read_text()) | blocks))
+    with pytest.raises(InvalidCascade, match=r"super_resolution/unet/config.json is of no network"):
         Cascade.load(broken)
+
+
+def test_a_stage_can_be_loaded_alone(tiny_cascade: Path, tmp_path: Path) -> None:
+    """With the weights of the others not even there."""
+    part = Path(shutil.copytree(tiny_cascade, tmp_path / "part"))
+    (part / "base/unet/diffusion_pytorch_model.safetensors").unlink()
+    cascade = Cascade.load(part, "cpu", stages=["16"])
+    assert [stage.spec.name for stage in cascade.stages] == ["16"]
+    assert cascade.spec.stage_names == ("8", "16")
+    assert not cascade.text.is_loaded
+    assert cascade.text.identity == Cascade.load(tiny_cascade, "cpu").text.identity
+
+
+def test_the_text_encoder_can_be_loaded_alone(tiny_cascade: Path) -> None:
+    cascade = Cascade.load(tiny_cascade, "cpu", stages=["text"])
+    assert cascade.text.is_loaded
+    assert cascade.stages == ()
+
+
+def test_a_stage_that_the_cascade_does_not_have_is_refused(tiny_cascade: Path) -> None:
+    with pytest.raises(InvalidCascade, match="tiny has no stage 64; it has text, 8, 16"):
+        Cascade.load(tiny_cascade, stages=["8", "64"])
+
+
+def test_each_part_is_in_the_type_that_is_asked_for(tiny_cascade: Path) -> None:
+    cascade = Cascade.load(tiny_cascade, "cpu,8=float32,16=bfloat16,text=int8")
+    assert [stage.network.dtype for stage in cascade.stages] == [torch.float32, torch.bfloat16]
+    assert cascade.placements.of("text").int8
+    assert cascade.generate("a red cat", seed=0).shape == (16, 16, 3)
+
+
+def test_the_text_encoder_need_not_stay(tiny_cascade: Path, cascade: Cascade) -> None:
+    passing = Cascade.load(tiny_cascade, "cpu,float32", keep_text=False)
+    assert not passing.text.is_loaded
+    picture = passing.generate("a red cat", seed=3)
+    assert not passing.text.is_loaded
+    assert torch.equal(picture, cascade.generate("a red cat", seed=3))

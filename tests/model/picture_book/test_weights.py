@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.cascade import Cascade, picture_book_folder
+from model.cascade import Cascade
+from model.cascade_folder import picture_book_folder
 from model.picture_book.oracle import judge
 from model.picture_book.scenes import Figure, Scene, Single
 from model.picture_book.things import THINGS
@@ -25,7 +26,7 @@ def test_the_weights_are_float16_and_within_their_budget() -> None:
 
 @pytest.fixture(scope="module")
 def cascade() -> Cascade:
-    return Cascade.load(device="cpu")
+    return Cascade.load(placements="cpu")
 
 
 def test_a_red_apple_on_a_blue_background(cascade: Cascade) -> None:

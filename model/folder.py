@@ -1,0 +1,51 @@
+"""Where the parts of a cascade lie: a folder on disk, or one in a repository of the hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import InvalidCascade
+from model.hub import Repository, Snapshot
+
+
+@dataclass(frozen=True)
+class Folder:
+    """path: on disk. snapshot: of the hub, which it lies in, or None.
+
+    Of a snapshot the configurations are on disk, and weights once they have been asked for.
+    """
+
+    path: Path
+    snapshot: Snapshot | None = None
+
+    def __truediv__(self, name: str) -> "Folder":
+        return Folder(self.path / name, self.snapshot)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def names(self) -> set[str]:
+        """Of the files in it, on disk or still at the hub."""
+        files = set(self.path.iterdir()) if self.path.is_dir() else set()
+        if self.snapshot is not None:
+            files |= self.snapshot.files()
+        return {file.name for file in files if file.parent == self.path}
+
+
+def locate(reference: str, beside: Folder | None = None) -> Folder:
+    """A path, relative to `beside` where that is given, or else owner/name[@revision] at the hub.
+
+    Raises InvalidCascade where there is neither.
+    """
+    found = Folder(Path(reference).expanduser()) if beside is None else beside / reference
+    if found.path.exists():
+        return found
+    repository = Repository.parse(reference)
+    if repository is None:
+        raise InvalidCascade(
+            f"{found} is missing: name a folder that is there, or owner/name at the hub"
+        )
+    try:
+        snapshot = repository.snapshot()
+    except InvalidCascade as error:
+        raise InvalidCascade(f"{error}; nor is there a folder {found} here") from None
+    return Folder(snapshot.root, snapshot)
