@@ -5,13 +5,11 @@ where torch is not even installed.
 """
 
 import logging
-import secrets
+import os
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -19,12 +17,6 @@ from pydantic_settings import BaseSettings
 
 from app.supervisor import WRONG_USAGE, ProgramRefused
 from workers.jobs.errors import ImagenError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from model.cascade import Cascade
-    from workers.jobs.job import JobParameters
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 
@@ -49,18 +41,23 @@ Host = Annotated[
 Port = Annotated[
     int | None, typer.Option(help="Port to listen on (IMAGEN_PORT, else 8000).", min=1, max=65_535)
 ]
-CascadeFolder = Annotated[
-    Path | None,
-    typer.Option("--cascade", help="Cascade folder (IMAGEN_CASCADE, else picture-book)."),
+CascadeSource = Annotated[
+    str | None,
+    typer.Option(
+        "--cascade",
+        help="Cascade folder, cascade.json, or hub id such as DeepFloyd/IF-I-XL-v1.0 "
+        "(IMAGEN_CASCADE, else picture-book).",
+    ),
 ]
 Device = Annotated[
-    str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ... (IMAGEN_DEVICE, else auto).")
+    str | None,
+    typer.Option(help="auto, cpu, cuda:1, or by part: cuda,text=cpu,text=int8 (IMAGEN_DEVICE)."),
 ]
 
 
 @cli.command()
 def serve(
-    host: Host = None, port: Port = None, cascade: CascadeFolder = None, device: Device = None
+    host: Host = None, port: Port = None, cascade: CascadeSource = None, device: Device = None
 ) -> None:
     """Serve pictures: API, worker and, unless IMAGEN_REDIS_URL names one, a queue.
 
@@ -70,11 +67,7 @@ def serve(
     from app.settings import ApiSettings
 
     _log_as("imagen")
-    # A folder is looked for here, not where the worker may run.
-    folder = None if cascade is None else cascade.absolute()
-    options = {"IMAGEN_CASCADE": folder, "IMAGEN_DEVICE": device}
-    environment = {name: str(value) for name, value in options.items() if value is not None}
-    serve(_settings(ApiSettings, host=host, port=port), environment)
+    serve(_settings(ApiSettings, host=host, port=port), worker_environment(cascade, device))
 
 
 @cli.command()
@@ -106,68 +99,94 @@ def worker(
     stages: Annotated[
         str | None, typer.Option(help="Those to serve, as in text,32 (IMAGEN_STAGES, else all).")
     ] = None,
-    cascade: CascadeFolder = None,
+    cascade: CascadeSource = None,
     device: Device = None,
 ) -> None:
     """Draw what the queue at IMAGEN_REDIS_URL asks for."""
+    _prepare_torch()
     from model.errors import InvalidCascade
     from workers.main import run
     from workers.settings import WorkerSettings
 
     _log_as("worker")
-    folder = None if cascade is None else str(cascade)
-    settings = _settings(WorkerSettings, stages=stages, cascade=folder, device=device)
-    _prepare_torch(settings.device)
+    settings = _settings(WorkerSettings, stages=stages, cascade=cascade, device=device)
     try:
         run(settings)
     except InvalidCascade as error:
-        raise typer.BadParameter(str(error), param_hint="--cascade, --stages") from error
+        raise typer.BadParameter(str(error), param_hint="--cascade, --device, --stages") from error
 
 
 @cli.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")],
-    negative: Annotated[str, typer.Option(help="What to steer away from.")] = "",
+    negative_prompt: Annotated[
+        str, typer.Option("--negative", help="What to steer away from.")
+    ] = "",
     seed: Annotated[
         int | None, typer.Option(help="Same seed, same picture (else random).", min=0, max=MAX_SEED)
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Pixels a side, the size of a stage (else the largest).")
     ] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels, where not the size.", min=1)] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels, where not the size.", min=1)] = None,
     steps: Annotated[
         int | None, typer.Option(help="Denoising steps of each stage (else the cascade's).", min=1)
     ] = None,
     guidance_scale: Annotated[
         float | None,
-        typer.Option(help="How hard to follow the prompt (else the cascade's).", min=1),
+        typer.Option(help="How hard to follow the prompt (else the cascade's).", min=0),
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="ddim or dpmpp (else the cascade's).")] = None,
-    cascade: CascadeFolder = None,
+    guidance_interval: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="Times to follow it at, of 0, picture, to 1, noise (else the cascade's).",
+            metavar="FROM TO",
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="ddpm, ddim, dpmpp, dpmpp_1, dpmpp_sde or dpmpp_sde_1 (else the cascade's)."
+        ),
+    ] = None,
+    eta: Annotated[
+        float | None,
+        typer.Option(help="How much of ddim's noise is fresh (else none).", min=0, max=1),
+    ] = None,
+    cascade: CascadeSource = None,
     device: Device = None,
 ) -> None:
     """Draw one picture here and now: no server, no queue."""
+    asked = {
+        "prompt": prompt,
+        "negative_prompt": negative_prompt,
+        "seed": seed,
+        "size": size,
+        "width": width,
+        "height": height,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "guidance_interval": guidance_interval,
+        "sampler": sampler,
+        "eta": eta,
+    }
     _check_can_write(output)
-    from model.cascade import Cascade
-    from workers import png
+    _prepare_torch()
+    from app.draw import draw
     from workers.settings import WorkerSettings
 
     started = time.monotonic()
-    folder = None if cascade is None else str(cascade)
-    settings = _settings(WorkerSettings, cascade=folder, device=device)
-    _prepare_torch(settings.device)
-    seed = secrets.randbelow(MAX_SEED + 1) if seed is None else seed
-    asked = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
+    settings = _settings(WorkerSettings, cascade=cascade, device=device)
     try:
-        loaded = Cascade.load(settings.cascade, settings.device)
-        parameters = _resolve(loaded, prompt, negative, seed, size, asked)
-        pixels = _draw(loaded, parameters)
-    except ValueError as error:  # the model's word for an argument that it cannot use
+        drawn = draw(asked, settings, output)
+    except ValueError as error:  # the model's word for what it cannot use
         raise typer.BadParameter(str(error)) from error
-    metadata = {"cascade": loaded.name, "parameters": parameters.model_dump_json()}
-    output.write_bytes(png.encode(pixels, metadata))
     took_s = time.monotonic() - started
-    print(f"{output}: {parameters.size} px, seed {seed}, {took_s:.1f} s")
+    print(f"{output}: {drawn.width} x {drawn.height} px, seed {drawn.seed}, {took_s:.1f} s")
 
 
 def main() -> None:
@@ -180,6 +199,15 @@ def main() -> None:
         _fail(str(error))
     except ModuleNotFoundError as error:
         _fail(f"{error}: what workers need comes with `pip install 'imagen-server[worker]'`")
+
+
+def worker_environment(cascade: str | None, device: str | None) -> dict[str, str]:
+    """What `imagen serve` was told that its worker needs to know."""
+    if cascade is not None and Path(cascade).exists():
+        # It is looked for here, not where the worker may run.
+        cascade = str(Path(cascade).absolute())
+    told = {"IMAGEN_CASCADE": cascade, "IMAGEN_DEVICE": device}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
@@ -207,19 +235,14 @@ def _settings(kind: type[Settings], **options: object) -> Settings:
         raise typer.BadParameter("; ".join(lines)) from error
 
 
-def _prepare_torch(device: str) -> None:
-    """Try the device before weights are loaded on it; leave progress bars to us."""
-    import torch
+def _prepare_torch() -> None:
+    """Before torch is imported for the first time."""
+    # Its threads would spin while they wait for each other; on a machine whose cores are shared, as
+    # with the API of `imagen serve`, a step then takes ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from transformers.utils.logging import disable_progress_bar
 
-    from model.devices import pick_device
-
-    disable_progress_bar()
-    try:
-        torch.empty(0, device=pick_device(device))
-    except (AssertionError, RuntimeError) as error:  # torch says either
-        reason = f"{device} cannot be used: {error}; auto picks one that can"
-        raise typer.BadParameter(reason, param_hint="--device") from error
+    disable_progress_bar()  # ours tell more
 
 
 def _check_can_write(output: Path) -> None:
@@ -228,55 +251,6 @@ def _check_can_write(output: Path) -> None:
         raise typer.BadParameter(f"{output} must end in .png", param_hint="--output")
     if not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"make the folder {output.parent} first", param_hint="--output")
-
-
-def _resolve(
-    cascade: "Cascade",
-    prompt: str,
-    negative: str,
-    seed: int,
-    size: int | None,
-    asked: Mapping[str, object],
-) -> "JobParameters":
-    """What will be drawn, every value told: the cascade's defaults where nothing else is asked."""
-    from workers.jobs.job import JobParameters, StageParameters
-
-    size = cascade.sizes_px[-1] if size is None else size
-    changes = {name: value for name, value in asked.items() if value is not None}
-    stages = tuple(
-        StageParameters.model_validate(
-            {"name": spec.name, "size": spec.size_px} | asdict(spec.defaults) | changes
-        )
-        for spec in (stage.spec for stage in cascade.stages)
-        if spec.size_px <= size
-    )
-    return JobParameters(
-        prompt=prompt, negative_prompt=negative, size=size, seed=seed, stages=stages
-    )
-
-
-def _draw(cascade: "Cascade", parameters: "JobParameters") -> "Tensor":
-    """uint8 [size, size, 3], by the reference loop, with a bar for each stage on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from model.trajectory import StageSettings
-
-    settings = {
-        stage.name: StageSettings(stage.steps, stage.sampler, stage.guidance_scale, stage.aug_level)
-        for stage in parameters.stages
-    }
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        bar = {s.name: bars.add_task(f"{s.size} px", total=s.steps) for s in parameters.stages}
-        return cascade.generate(
-            parameters.prompt,
-            negative_prompt=parameters.negative_prompt,
-            seed=parameters.seed,
-            size=parameters.size,
-            settings=settings,
-            progress=lambda stage, done, _: bars.update(bar[stage], completed=done),
-        )
 
 
 if __name__ == "__main__":

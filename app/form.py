@@ -7,7 +7,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.schemas import LONE_SURROGATE, GenerateRequest
+from app.request import LONE_SURROGATE, GenerateRequest
 
 PROBLEMS: Mapping[str, str] = {
     "missing": "is missing",
@@ -48,9 +48,8 @@ def read_form(body: Any) -> tuple[GenerateRequest, list[Refusal]]:
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
     refusals = [_refusal(detail) for detail in details]
-    # Validation is strict, so a value that was not refused is one that would not be changed.
     wrong = {refusal.field for refusal in refusals}
-    return GenerateRequest.model_construct(**dict(_sound(body, wrong))), refusals
+    return GenerateRequest.model_validate(dict(_sound(body, wrong))), refusals
 
 
 def _sound(body: Any, wrong: set[str | None]) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from app.errors import KINDS, PROBLEM_TYPE, Problem
-from app.schemas import GenerateRequest
+from app.request import GenerateRequest
 
 REFERENCE = "#/components/schemas/{model}"
 

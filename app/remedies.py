@@ -5,15 +5,19 @@ from difflib import get_close_matches
 
 from app.body import EXAMPLE
 from app.form import Refusal
-from app.schemas import GenerateRequest
+from app.request import GenerateRequest
+from app.shape import Shape
 from workers.jobs.card import CascadeCard, StageCard
-from workers.jobs.job import SEEDS
+from workers.jobs.job import SAMPLER_WITH_ETA, SEEDS
 
 FIELDS = tuple(GenerateRequest.model_fields)
 
+OR_A_LIST = ", or a list of one for each stage"
+"""Ends what can be used where one value is for all stages."""
 
-def remedy(refusal: Refusal, card: CascadeCard, stages: Sequence[StageCard]) -> str:
-    """stages: those that have a value for this field, in order."""
+
+def remedy(refusal: Refusal, card: CascadeCard, shape: Shape) -> str:
+    """The sentence for one refusal, by the card and the stages that run."""
     match refusal.field:
         case None:
             return f"send an object, as in {EXAMPLE}"
@@ -25,10 +29,14 @@ def remedy(refusal: Refusal, card: CascadeCard, stages: Sequence[StageCard]) -> 
             return f"use a whole number from 1 to {card.max_images}"
         case "size":
             return f"use {_either([str(stage.size) for stage in card.stages])}"
+        case "width" | "height" as side:
+            return shape.remedy(side)
         case "seed":
             return f"use a whole number from 0 to {SEEDS - 1}, or leave it out for a random one"
-        case "steps" | "guidance_scale" | "sampler" | "aug_level" as field:
-            return _per_stage(field, refusal.index, stages)
+        case "aug_level":
+            return _per_stage("aug_level", refusal.index, shape.super_resolution)
+        case "steps" | "guidance_scale" | "guidance_interval" | "sampler" | "eta" as field:
+            return _per_stage(field, refusal.index, shape.stages)
         case unknown:
             return _unknown(unknown)
 
@@ -39,7 +47,7 @@ def _per_stage(field: str, index: int | None, stages: Sequence[StageCard]) -> st
     if index is not None:
         return f"use {_value(field, stages[index : index + 1] or stages)}"
     names = ", ".join(stage.name for stage in stages)
-    return f"use {_value(field, stages)}, or a list of one for each stage: {names}"
+    return f"use {_value(field, stages)}{OR_A_LIST}: {names}"
 
 
 def _value(field: str, stages: Sequence[StageCard]) -> str:
@@ -49,6 +57,11 @@ def _value(field: str, stages: Sequence[StageCard]) -> str:
             return f"a whole number from 1 to {min(stage.max_steps for stage in stages)}"
         case "guidance_scale":
             return f"a number from 0 to {min(stage.max_guidance_scale for stage in stages):g}"
+        case "guidance_interval":
+            return "[from, to] with 0 <= from <= to <= 1"
+        case "eta":
+            ddim = SAMPLER_WITH_ETA
+            return f'a number from 0 to 1 where the sampler is "{ddim}", null where it is another'
         case "sampler":
             first, *others = stages
             common = [s for s in first.samplers if all(s in other.samplers for other in others)]

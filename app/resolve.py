@@ -1,19 +1,18 @@
 """From a request to a job's parameters: limits and defaults as the cascade card has them."""
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
+from app import per_stage
 from app.errors import FieldProblem, InvalidRequest
 from app.form import Refusal, read_form
+from app.per_stage import each
 from app.remedies import remedy
-from app.schemas import GenerateRequest
+from app.request import GenerateRequest
+from app.shape import Shape
 from workers.jobs.card import CascadeCard, StageCard
-from workers.jobs.job import SEEDS, JobParameters, StageParameters
-
-T = TypeVar("T", int, float, str)
-
-Stages = Sequence[StageCard]
+from workers.jobs.job import SAMPLER_WITH_ETA, SEEDS, JobParameters, StageParameters
 
 MAX_PROBLEMS = 50
 """A body can hold thousands of wrong things; no one reads on so far."""
@@ -25,24 +24,18 @@ def resolve(body: Any, card: CascadeCard) -> JobParameters:
     Raises: InvalidRequest with everything that is wrong.
     """
     request, refusals = read_form(body)
-    stages = _stages_that_run(request.size, card)
-    refusals += [*_beyond_the_card(request, card), *_beyond_a_stage(request, stages)]
+    shape = Shape(request, card)
+    refusals += [*_beyond_the_card(request, card), *_beyond_a_stage(request, shape)]
+    # What depends on a refused field cannot be judged yet.
+    refused = {refusal.field for refusal in refusals}
+    if refused.isdisjoint({"size", "width", "height"}):
+        refusals += shape.refusals()
+    if refused.isdisjoint({"sampler", "eta"}):
+        refusals += _beyond_a_sampler(request, shape)
     if refusals:
-        told = [_problem(refusal, card, stages) for refusal in refusals[:MAX_PROBLEMS]]
+        told = [_problem(refusal, card, shape) for refusal in refusals[:MAX_PROBLEMS]]
         raise InvalidRequest(told, untold=len(refusals) - len(told))
-    return _parameters(request, stages)
-
-
-def _stages_that_run(size: int | None, card: CascadeCard) -> Stages:
-    """Up to the one of this size; all of them where there is none such."""
-    for position, stage in enumerate(card.stages):
-        if stage.size == size:
-            return card.stages[: position + 1]
-    return card.stages
-
-
-def _super_resolution(stages: Stages) -> Stages:
-    return [stage for stage in stages if stage.aug_level is not None]
+    return _parameters(request, shape)
 
 
 def _beyond_the_card(request: GenerateRequest, card: CascadeCard) -> Iterator[Refusal]:
@@ -55,96 +48,95 @@ def _beyond_the_card(request: GenerateRequest, card: CascadeCard) -> Iterator[Re
         yield Refusal("size", None, f"is no size of {card.name}")
 
 
-def _beyond_a_stage(request: GenerateRequest, stages: Stages) -> Iterator[Refusal]:
-    yield from _per_stage(
+def _beyond_a_stage(request: GenerateRequest, shape: Shape) -> Iterator[Refusal]:
+    yield from per_stage.refusals(
         "steps",
         request.steps,
-        stages,
+        shape.stages,
         lambda steps, stage: steps <= stage.max_steps,
         "is too large",
     )
-    yield from _per_stage(
+    yield from per_stage.refusals(
         "guidance_scale",
         request.guidance_scale,
-        stages,
+        shape.stages,
         lambda scale, stage: scale <= stage.max_guidance_scale,
         "is too large",
     )
-    yield from _per_stage(
+    yield from per_stage.refusals(
         "sampler",
         request.sampler,
-        stages,
+        shape.stages,
         lambda sampler, stage: sampler in stage.samplers,
         "is no sampler that the cascade has",
     )
-    # Its bounds are no stage's matter: the form has said all but how many there are.
-    yield from _per_stage(
-        "aug_level", request.aug_level, _super_resolution(stages), lambda level, stage: True, ""
+    # The form has said all of these but how many there are.
+    yield from per_stage.refusals("guidance_interval", request.guidance_interval, shape.stages)
+    yield from per_stage.refusals("eta", request.eta, shape.stages)
+    yield from per_stage.refusals("aug_level", request.aug_level, shape.super_resolution)
+
+
+def _beyond_a_sampler(request: GenerateRequest, shape: Shape) -> Iterator[Refusal]:
+    """An eta that no sampler would look at; one for all stages is for those that do."""
+    samplers = zip(shape.stages, _samplers(request, shape), strict=True)
+    with_eta = [stage for stage, sampler in samplers if sampler == SAMPLER_WITH_ETA]
+    yield from per_stage.refusals(
+        "eta",
+        request.eta,
+        shape.stages if isinstance(request.eta, list) else with_eta,
+        lambda eta, stage: stage in with_eta,
+        "means nothing to the sampler of this stage",
     )
 
 
-def _per_stage(
-    field: str,
-    value: T | list[T] | None,
-    stages: Stages,
-    fits: Callable[[T, StageCard], bool],
-    problem: str,
-) -> Iterator[Refusal]:
-    if value is None:
-        return
-    if isinstance(value, list):
-        if len(value) != len(stages):
-            counts = f"is a list of {len(value)} where {len(stages)} can be used"
-            yield Refusal(field, None, counts)
-            return
-        for index, (one, stage) in enumerate(zip(value, stages, strict=True)):
-            if not fits(one, stage):
-                yield Refusal(field, index, problem)
-    elif not stages:
-        yield Refusal(field, None, "has no stage to be used by")
-    elif not all(fits(value, stage) for stage in stages):
-        yield Refusal(field, None, problem)
-
-
-def _problem(refusal: Refusal, card: CascadeCard, stages: Stages) -> FieldProblem:
+def _problem(refusal: Refusal, card: CascadeCard, shape: Shape) -> FieldProblem:
     field = "body" if refusal.field is None else refusal.field
-    users = _super_resolution(stages) if field == "aug_level" else stages
     return FieldProblem(
         field=field if refusal.index is None else f"{field}[{refusal.index}]",
         problem=refusal.problem,
-        remedy=remedy(refusal, card, users),
+        remedy=remedy(refusal, card, shape),
     )
 
 
-def _parameters(request: GenerateRequest, stages: Stages) -> JobParameters:
-    steps = _each(request.steps, [stage.steps for stage in stages])
-    guidance_scale = _each(request.guidance_scale, [stage.guidance_scale for stage in stages])
-    sampler = _each(request.sampler, [stage.sampler for stage in stages])
-    upper = [stage.name for stage in _super_resolution(stages)]
-    aug_levels = [stage.aug_level for stage in stages if stage.aug_level is not None]
-    aug_level = dict(zip(upper, _each(request.aug_level, aug_levels), strict=True))
+def _parameters(request: GenerateRequest, shape: Shape) -> JobParameters:
     return JobParameters(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
         n=request.n,
-        size=stages[-1].size,
+        size=shape.size,
+        width=shape.width,
+        height=shape.height,
         seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
-        stages=tuple(
-            StageParameters(
-                name=stage.name,
-                size=stage.size,
-                steps=steps[position],
-                guidance_scale=guidance_scale[position],
-                sampler=sampler[position],
-                aug_level=aug_level.get(stage.name),
-            )
-            for position, stage in enumerate(stages)
-        ),
+        stages=_stages(request, shape),
     )
 
 
-def _each(value: T | list[T] | None, defaults: list[T]) -> list[T]:
-    """A value for every stage."""
-    if value is None:
-        return defaults
-    return value if isinstance(value, list) else [value] * len(defaults)
+def _stages(request: GenerateRequest, shape: Shape) -> tuple[StageParameters, ...]:
+    stages = shape.stages
+    steps = each(request.steps, [stage.steps for stage in stages])
+    scales = each(request.guidance_scale, [stage.guidance_scale for stage in stages])
+    intervals = each(request.guidance_interval, [stage.guidance_interval for stage in stages])
+    samplers = _samplers(request, shape)
+    etas = each(request.eta, [0.0] * len(stages))
+    defaults = [stage.aug_level for stage in stages if stage.aug_level is not None]
+    aug_levels = iter(each(request.aug_level, defaults))
+
+    def resolved(i: int, stage: StageCard) -> StageParameters:
+        width, height = shape.at(stage)
+        return StageParameters(
+            name=stage.name,
+            width=width,
+            height=height,
+            steps=steps[i],
+            guidance_scale=scales[i],
+            guidance_interval=intervals[i],
+            sampler=samplers[i],
+            eta=etas[i] if samplers[i] == SAMPLER_WITH_ETA else 0.0,
+            aug_level=None if stage.aug_level is None else next(aug_levels),
+        )
+
+    return tuple(resolved(i, stage) for i, stage in enumerate(stages))
+
+
+def _samplers(request: GenerateRequest, shape: Shape) -> list[str]:
+    return each(request.sampler, [stage.sampler for stage in shape.stages])

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from app.settings import ApiSettings
 from workers.jobs import card
-from workers.jobs.card import CascadeCard
+from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.connect import connect
 from workers.jobs.events import JobWatcher
 from workers.jobs.image_store import FolderImageStore, ImageStore
@@ -19,7 +19,7 @@ CARD_FRESH_S = 1.0
 
 
 class CardReader:
-    """The cascade card, asked of Redis at most once in CARD_FRESH_S as long as there is one."""
+    """The cards. That of the cascade is asked of Redis at most once in CARD_FRESH_S, once there."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -44,6 +44,13 @@ class CardReader:
         self._card = await card.read(self._redis)
         self._read_at_s = time.monotonic()
         return self._card
+
+    async def workers(self) -> tuple[WorkerCard, ...]:
+        """Those who live now.
+
+        Raises: NoCard, QueueUnavailable.
+        """
+        return await card.read_workers(self._redis)
 
 
 @dataclass(frozen=True)

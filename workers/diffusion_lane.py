@@ -3,15 +3,18 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 from torch import Tensor
 
-from model.cascade import to_pixels
-from model.trajectory import StageSettings, TextCondition
+from model.cascade import Cascade
+from model.trajectory import TextCondition
 from workers import png, tensors
+from workers.describe import settings_of
 from workers.engine import Admission, StageEngine
 from workers.jobs.errors import InputExpired
 from workers.jobs.image_store import ImageStore, image_path
+from workers.jobs.inputs import EMBEDDINGS_KEPT, task_image
 from workers.jobs.job import ImageResult, JobError, Task
 from workers.jobs.queue import Queue
 from workers.lane import Outcome
@@ -21,7 +24,7 @@ class DiffusionLane:
     """See Lane. One task is one image at this stage."""
 
     def __init__(
-        self, engine: StageEngine, queue: Queue, images: ImageStore, worker: str, cascade: str
+        self, engine: StageEngine, queue: Queue, images: ImageStore, worker: str, cascade: Cascade
     ):
         self.stage = engine.stage.spec.name
         self._engine = engine
@@ -30,6 +33,8 @@ class DiffusionLane:
         self._worker = worker
         self._cascade = cascade
         self._tasks: dict[str, Task] = {}
+        # Images of one job share their text, and nearly all share the empty negative prompt.
+        self._prepared = lru_cache(EMBEDDINGS_KEPT)(self._prepare)
 
     @property
     def room(self) -> int:
@@ -51,11 +56,11 @@ class DiffusionLane:
         self._engine.admit(
             Admission(
                 key=task.entry_id,
-                seed=task.parameters.image_seed(_image(task)),
-                settings=_settings(task),
+                seed=task.parameters.image_seed(task_image(task)),
+                settings=settings_of(task.parameters.stage(task.stage)),
                 text=TextCondition(
-                    prompt=tensors.from_bytes(inputs.prompt_embedding),
-                    negative=tensors.from_bytes(inputs.negative_embedding),
+                    prompt=self._prepared(inputs.prompt_embedding),
+                    negative=self._prepared(inputs.negative_embedding),
                 ),
                 low_res=None if inputs.artifact is None else tensors.from_bytes(inputs.artifact),
             )
@@ -76,12 +81,15 @@ class DiffusionLane:
         for key in self._engine.clear():
             await self._queue.fail(self._tasks.pop(key), self._worker, error)
 
+    def _prepare(self, embedding: bytes) -> Tensor:
+        return self._engine.stage.prepare(tensors.from_bytes(embedding))
+
     async def _finish(self, task: Task, output: Tensor) -> None:
         """Store the picture, then record it: a crash between the two stores it again, the same."""
-        index = _image(task)
+        index = task_image(task)
         path = image_path(task.job_id, index)
         try:
-            stored = await asyncio.to_thread(self._store, path, task, output)
+            stored, blocked_by = await asyncio.to_thread(self._store, path, task, output)
         except OSError as error:
             refused = JobError(code="image_store", message=f"the image cannot be stored: {error}")
             await self._queue.fail(task, self._worker, refused)
@@ -95,26 +103,20 @@ class DiffusionLane:
             path=path,
             sha256=hashlib.sha256(stored).hexdigest(),
             bytes=len(stored),
+            blocked_by=blocked_by,
         )
         await self._queue.finish(task, self._worker, image)
 
-    def _store(self, path: str, task: Task, output: Tensor) -> bytes:
-        return self._images.put(path, png.encode(to_pixels(output), self._metadata(task)))
+    def _store(self, path: str, task: Task, output: Tensor) -> tuple[bytes, str | None]:
+        """The file as stored, and what its picture is black for."""
+        finished = self._cascade.finish(output)
+        stored = self._images.put(path, png.encode(finished.pixels, self._metadata(task)))
+        return stored, finished.blocked_by
 
     def _metadata(self, task: Task) -> Mapping[str, str]:
         """What it takes to draw this picture again."""
-        alone = {"n": 1, "seed": task.parameters.image_seed(_image(task))}
+        alone = {"n": 1, "seed": task.parameters.image_seed(task_image(task))}
         return {
-            "cascade": self._cascade,
+            "cascade": self._cascade.name,
             "parameters": task.parameters.model_copy(update=alone).model_dump_json(),
         }
-
-
-def _image(task: Task) -> int:
-    assert task.image is not None, "a diffusion task is always about one image"
-    return task.image
-
-
-def _settings(task: Task) -> StageSettings:
-    asked = task.parameters.stage(task.stage)
-    return StageSettings(asked.steps, asked.sampler, asked.guidance_scale, asked.aug_level)

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from model.cascade import Cascade
-from model.errors import InvalidCascade
-from workers.describe import describe
+from workers.capacity import Capacity, find_capacities, network_options
+from workers.describe import describe, describe_worker
 from workers.diffusion_lane import DiffusionLane
 from workers.engine import StageEngine
 from workers.jobs.connect import connect
@@ -26,9 +26,15 @@ log = logging.getLogger(__name__)
 def run(settings: WorkerSettings) -> None:
     """Load the cascade and serve it until SIGTERM or SIGINT.
 
-    Raises InvalidCascade, or ValueError for a stage that the cascade does not have.
+    Raises InvalidCascade, also for a stage that the cascade does not have.
     """
-    cascade = Cascade.load(settings.cascade, settings.device)
+    cascade = Cascade.load(
+        settings.cascade,
+        settings.device,
+        settings.stages,
+        keep_text=settings.keep_text,
+        network=network_options(settings),
+    )
     log.info("loaded %s", cascade.name)
     asyncio.run(serve(cascade, settings))
 
@@ -44,42 +50,30 @@ async def serve(cascade: Cascade, settings: WorkerSettings) -> None:
 @asynccontextmanager
 async def open_worker(cascade: Cascade, settings: WorkerSettings) -> AsyncGenerator[Worker]:
     """A worker that is ready to run, with a connection of its own."""
+    capacities = await asyncio.to_thread(find_capacities, cascade, settings)
     redis = connect(settings)
     try:
         queue = Queue(redis, settings)
         name = new_worker_name()
-        lanes = _lanes(cascade, queue, settings, name)
-        yield Worker(name, lanes, describe(cascade, settings), queue, settings)
+        lanes = _lanes(cascade, capacities, queue, settings, name)
+        card = describe_worker(name, cascade, [lane.stage for lane in lanes], capacities)
+        yield Worker(card, lanes, describe(cascade, settings), queue, settings)
     finally:
         await redis.aclose()
 
 
-def _lanes(cascade: Cascade, queue: Queue, settings: WorkerSettings, worker: str) -> list[Lane]:
+def _lanes(
+    cascade: Cascade,
+    capacities: Mapping[str, Capacity],
+    queue: Queue,
+    settings: WorkerSettings,
+    worker: str,
+) -> list[Lane]:
     """The lanes of the stages that this worker serves, in cascade order."""
-    lanes: dict[str, Lane] = {TEXT_STAGE: TextLane(cascade.text, queue, worker)}
+    exact = settings.exact_rows is not None
+    lanes: dict[str, Lane] = {TEXT_STAGE: TextLane(cascade.text, queue, worker, exact)}
     images = FolderImageStore(settings.images_dir)
     for stage in cascade.stages:
-        capacity = batch_capacity(stage.spec.size_px, stage.device.type)
-        engine = StageEngine(stage, capacity)
-        lanes[stage.spec.name] = DiffusionLane(engine, queue, images, worker, cascade.name)
-    served = tuple(lanes) if settings.stages is None else settings.stages
-    unknown = [name for name in served if name not in lanes]
-    if unknown:
-        raise InvalidCascade(
-            f"stages: {cascade.name} has no stage {', '.join(unknown)}; it has {', '.join(lanes)}"
-        )
-    return [lane for name, lane in lanes.items() if name in served]
-
-
-_BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 22}
-_MOST_IMAGES = {"cpu": 16, "cuda": 64}
-
-
-def batch_capacity(size_px: int, device: str) -> int:
-    """Images that one step of a stage holds: enough to fill the device, few enough to stay brisk.
-
-    A guided image takes two rows. On two CPU cores picture-book's time per row hardly falls beyond
-    8 rows of 32 px and 2 of 128 px; the GPU's numbers are a guess until a worker measures them.
-    """
-    kind = device if device in _BATCH_PIXELS else "cuda"
-    return max(1, min(_MOST_IMAGES[kind], _BATCH_PIXELS[kind] // size_px**2))
+        engine = StageEngine(stage, capacities[stage.spec.name].rows)
+        lanes[stage.spec.name] = DiffusionLane(engine, queue, images, worker, cascade)
+    return [lane for name, lane in lanes.items() if name in (settings.stages or lanes)]

@@ -12,13 +12,25 @@ class WorkerSettings(QueueSettings):
     """Frozen. Read from the environment when it is made, never at import."""
 
     cascade: str | None = None
-    """A cascade folder; None is picture-book, the one in the box."""
+    """A cascade's folder, its cascade.json, or owner/name at the hub; None is picture-book."""
 
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
+    """auto, cpu, cuda, cuda:1 ...; by part and with number types: "cuda,text=cpu,text=int8"."""
 
     stages: Annotated[tuple[str, ...] | None, NoDecode] = None
     """The stages this worker serves, as in "text,64"; None is all of the cascade's."""
+
+    keep_text: bool = True
+    """Whether the text encoder stays in memory while no prompt waits; large ones load slowly."""
+
+    rows: int | None = Field(default=None, ge=1)
+    """Rows of the network's batch that a step holds, two for a guided image; None finds it out."""
+
+    exact_rows: int | None = Field(default=None, ge=1)
+    """Pad every batch to so many rows: pictures are then equal to the last bit, and slower."""
+
+    compile: bool = False
+    """Compile the networks for fixed batch sizes when the worker starts, which takes minutes."""
 
     threads: int | None = Field(default=None, ge=1)
     """CPU threads to compute with, where several workers share a machine; None is all cores."""

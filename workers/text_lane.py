@@ -1,7 +1,10 @@
 """The text stage: encodes the prompts of all waiting jobs in one batch."""
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from model.text import TextEncoder
 from workers import tensors
@@ -27,10 +30,12 @@ class TextLane:
 
     stage = TEXT_STAGE
 
-    def __init__(self, encoder: TextEncoder, queue: Queue, worker: str):
+    def __init__(self, encoder: TextEncoder, queue: Queue, worker: str, exact: bool = False):
+        """exact: encode each prompt by itself, so that it comes out the same to the last bit."""
         self._encoder = encoder
         self._queue = queue
         self._worker = worker
+        self._exact = exact
         self._waiting: deque[_Waiting] = deque()
 
     @property
@@ -50,9 +55,15 @@ class TextLane:
         prompts = list(dict.fromkeys(prompt for each in batch for prompt in each.missing))
         encoded: dict[str, bytes] = {}
         if prompts:
-            embeddings = self._encoder.encode(prompts)
-            encoded = {p: tensors.to_bytes(e) for p, e in zip(prompts, embeddings, strict=True)}
+            encoded = {p: tensors.to_bytes(e) for p, e in self._encode(prompts)}
+        if not self._waiting:
+            self._encoder.release()
         return [Outcome(each.task, {p: encoded[p] for p in each.missing}) for each in batch]
+
+    def _encode(self, prompts: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        batches = [[prompt] for prompt in prompts] if self._exact else [prompts]
+        for batch in batches:
+            yield from zip(batch, self._encoder.encode(batch), strict=True)
 
     async def commit(self, outcome: Outcome) -> None:
         task = outcome.task

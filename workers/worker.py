@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-import torch
-
-from workers.jobs.card import CascadeCard
+from workers.capacity import use_threads
+from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.heartbeat import Heartbeat
 from workers.jobs.job import JobError, Task
@@ -45,16 +44,17 @@ class Worker:
 
     def __init__(
         self,
-        name: str,
+        card: WorkerCard,
         lanes: Sequence[Lane],
-        card: CascadeCard,
+        cascade: CascadeCard,
         queue: Queue,
         settings: WorkerSettings,
     ):
-        self.name = name
+        self.name = card.name
         self._lanes = tuple(lanes)
         self._turns = Turns(lanes)
         self._card = card
+        self._cascade = cascade
         self._queue = queue
         self._settings = settings
         self._stopping = asyncio.Event()
@@ -73,7 +73,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until stop(), waiting for Redis where it is away."""
-        heartbeat = Heartbeat(self._settings, self.name, self._card)
+        heartbeat = Heartbeat(self._settings, self._card, self._cascade)
         try:
             await self._patiently(asyncio.to_thread, heartbeat.start)
             log.info("%s serves %s", self.name, ", ".join(lane.stage for lane in self._lanes))
@@ -126,7 +126,7 @@ class Worker:
 
     async def _compute_until_stopped(self) -> None:
         """Let the lanes take turns in the compute thread."""
-        with ThreadPoolExecutor(1, "compute", initializer=self._set_threads) as executor:
+        with ThreadPoolExecutor(1, "compute", use_threads, (self._settings,)) as executor:
             while not self._stopping.is_set():
                 lane = self._turns.next()
                 if lane is None:
@@ -160,11 +160,6 @@ class Worker:
             self._commits.discard(commit)
         else:
             self.stop()
-
-    def _set_threads(self) -> None:
-        """The number of threads is a thread's own setting."""
-        if self._settings.threads is not None:
-            torch.set_num_threads(self._settings.threads)
 
     async def _patiently(
         self,

@@ -5,11 +5,11 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from app.answers import JobAnswer
 from app.body import read_json
 from app.dependencies import Card, LinksHere, ServicesNow, WaitSeconds
 from app.openapi import Responses, json_request, problems
 from app.resolve import resolve
-from app.schemas import JobAnswer
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.record import new_job
 

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
+from app.answers import Health
 from app.dependencies import ServicesNow
 from app.openapi import problems
-from app.schemas import Health
 
 router = APIRouter(tags=["health"])
 

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Response
 
+from app.answers import JobAnswer
 from app.dependencies import LinksHere, ServicesNow, WaitSeconds
 from app.openapi import problems
-from app.schemas import JobAnswer
 
 router = APIRouter(tags=["jobs"])
 

@@ -13,7 +13,14 @@ from redis.asyncio import Redis
 
 from app.main import create_app
 from app.settings import ApiSettings
-from workers.jobs.card import CascadeCard, StageCard, publish
+from workers.jobs.card import (
+    CascadeCard,
+    StageCard,
+    StagePlace,
+    WorkerCard,
+    publish,
+    publish_worker,
+)
 from workers.jobs.connect import connect_blocking
 from workers.jobs.image_store import FolderImageStore, image_path
 from workers.jobs.job import TEXT_STAGE, ImageResult, JobError, Task
@@ -31,6 +38,7 @@ CARD = CascadeCard(
         StageCard(
             name="32",
             size=32,
+            multiple=8,
             steps=30,
             max_steps=250,
             guidance_scale=4.0,
@@ -41,10 +49,12 @@ CARD = CascadeCard(
         StageCard(
             name="128",
             size=128,
+            multiple=8,
             steps=8,
             max_steps=100,
             guidance_scale=1.0,
             max_guidance_scale=20.0,
+            guidance_interval=(0.2, 0.9),
             sampler="dpmpp",
             samplers=("ddim", "dpmpp"),
             aug_level=0.1,
@@ -52,6 +62,7 @@ CARD = CascadeCard(
         StageCard(
             name="512",
             size=512,
+            multiple=16,
             steps=4,
             max_steps=100,
             guidance_scale=1.0,
@@ -62,6 +73,16 @@ CARD = CascadeCard(
         ),
     ),
     max_images=4,
+    max_area_ratio=2.0,
+    max_aspect_ratio=4.0,
+)
+
+WORKER = WorkerCard(
+    name="played",
+    stages={
+        "text": StagePlace(device="cpu", dtype="int8"),
+        "32": StagePlace(device="cuda:0", dtype="bfloat16", rows=64, row_ms=0.4),
+    },
 )
 
 
@@ -102,15 +123,16 @@ async def client_of(settings: ApiSettings) -> AsyncGenerator[AsyncClient]:
 
 
 def show(settings: QueueSettings, card: CascadeCard) -> None:
-    """Publishes a card for longer than a test takes."""
+    """Publishes a card, and that of a worker, for longer than a test takes."""
     with connect_blocking(settings, timeout_s=5) as redis:
         publish(redis, card, lease_s=600)
+        publish_worker(redis, WORKER, lease_s=600)
 
 
 class PlayedWorker:
     """Takes tasks and commits them, as a worker does that draws in no time."""
 
-    name = "played"
+    name = WORKER.name
 
     def __init__(self, queue: Queue, images: FolderImageStore) -> None:
         self._queue = queue
@@ -153,8 +175,8 @@ class PlayedWorker:
         return ImageResult(
             index=task.image,
             seed=task.parameters.image_seed(task.image),
-            width=task.parameters.size,
-            height=task.parameters.size,
+            width=task.parameters.width,
+            height=task.parameters.height,
             path=path,
             sha256=hashlib.sha256(PNG).hexdigest(),
             bytes=len(PNG),

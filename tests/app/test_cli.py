@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from app.cli import cli
+from app.cli import cli, worker_environment
+from model.samplers import Sampler
+from workers.jobs.job import JobParameters
 
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
@@ -53,6 +55,10 @@ CAT = ("generate", "a cat", "-o", "cat.png")
         (["generate", "a cat", "-o", "a/cat.png"], "--output", "make the folder a first"),
         ([*CAT, "--seed", "-1"], "--seed", "greater than or equal to 0"),
         ([*CAT, "--steps", "0"], "--steps", "greater than or equal to 1"),
+        ([*CAT, "--width", "0"], "--width", "greater than or equal to 1"),
+        ([*CAT, "--eta", "1.5"], "--eta", "less than or equal to 1"),
+        ([*CAT, "--guidance-interval", "0"], "--guidance-interval", "requires 2 arguments"),
+        ([*CAT, "--guidance-interval", "0", "2"], "--guidance-interval", "less than or equal to 1"),
         (["api", "--port", "65536"], "--port", "less than or equal to 65535"),
     ],
 )
@@ -61,6 +67,13 @@ def test_wrong_usage_names_the_option(arguments: list[str], option: str, told: s
     assert refused.exit_code == 2
     assert option in refused.stderr
     assert told in refused.stderr
+
+
+def test_the_help_lists_the_samplers_there_are() -> None:
+    told = CliRunner().invoke(cli, ["generate", "--help"], env=WIDE).stdout
+    (line,) = [line for line in told.splitlines() if "--sampler" in line]
+    *names, last = line.partition("<str>")[2].partition("(")[0].replace(" or ", ", ").split(", ")
+    assert {*(name.strip() for name in names), last.strip()} == set(Sampler)
 
 
 def test_a_wrong_variable_is_named() -> None:
@@ -84,7 +97,7 @@ def test_a_picture_without_a_server(tiny_cascade: Path, tmp_path: Path) -> None:
     arguments = ("generate", "a red cat", "-o", str(output), "--seed", "7", "--steps", "2")
     done = imagen(*arguments, IMAGEN_CASCADE=str(tiny_cascade))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{output}: 16 px, seed 7, ")
+    assert done.stdout.startswith(f"{output}: 16 x 16 px, seed 7, ")
     with Image.open(output) as picture:
         assert picture.size == (16, 16)
         parameters = json.loads(picture.info["parameters"])
@@ -93,24 +106,58 @@ def test_a_picture_without_a_server(tiny_cascade: Path, tmp_path: Path) -> None:
     assert [stage["sampler"] for stage in parameters["stages"]] == ["dpmpp", "ddim"]
 
 
+def test_a_picture_is_drawn_as_the_service_draws_it(tiny_cascade: Path, tmp_path: Path) -> None:
+    """Options are fields of a request: one eta is for the stages whose sampler has one."""
+    output = tmp_path / "cat.png"
+    shape = ("--width", "24", "--height", "8", "--guidance-interval", "0.2", "0.8")
+    arguments = ["generate", "a cat", "-o", str(output), "--eta", "0.5", *shape, "--steps", "300"]
+    done = CliRunner().invoke(cli, arguments, env={**WIDE, "IMAGEN_CASCADE": str(tiny_cascade)})
+    assert done.exit_code == 0, done.output
+    with Image.open(output) as picture:
+        assert picture.size == (24, 8)
+        parameters = JobParameters.model_validate_json(picture.info["parameters"])
+    assert [(s.width, s.height) for s in parameters.stages] == [(12, 4), (24, 8)]
+    assert [stage.guidance_interval for stage in parameters.stages] == [(0.2, 0.8)] * 2
+    assert [(s.sampler, s.eta) for s in parameters.stages] == [("dpmpp", 0.0), ("ddim", 0.5)]
+
+
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        (("--size", "12"), "size must be one of 8, 16 for tiny, not 12"),
-        (("--steps", "5000"), "steps must be 1 to 1000, not 5000"),
-        (("--sampler", "euler"), "sampler must be one of ddim, dpmpp, not 'euler'"),
-        (("--device", "abacus"), "--device: abacus cannot be used"),
-        (("--cascade", "nowhere"), "nowhere/cascade.json is missing"),
+        (("--size", "12"), "--size is no size of tiny: use 8 or 16"),
+        (("--width", "18"), "--width is no multiple of 4: use a multiple of 4 from 4 to 32"),
+        (("--steps", "5000"), "--steps is too large: use a whole number from 1 to 999 "),
+        (("--sampler", "euler"), "--sampler is no sampler that the cascade has: use "),
+        (("--sampler", "ddpm", "--eta", "0.5"), "--eta has no stage to be used by: use a number"),
+        (("--guidance-interval", "0.5", "0.4"), "--guidance-interval is not a pair of times"),
+        (("--negative", "a" * 2001), "--negative is 2001 characters long: use up to 2000"),
+        (("--device", "abacus"), "'abacus' is neither a device"),
+        (("--cascade", "nowhere"), "nowhere is missing"),
     ],
 )
 def test_what_the_cascade_cannot_do_is_wrong_usage(
-    tiny_cascade: Path, tmp_path: Path, option: tuple[str, str], told: str
+    tiny_cascade: Path, tmp_path: Path, option: tuple[str, ...], told: str
 ) -> None:
     arguments = ["generate", "a cat", "-o", str(tmp_path / "cat.png"), *option]
     refused = CliRunner().invoke(cli, arguments, env={**WIDE, "IMAGEN_CASCADE": str(tiny_cascade)})
     assert refused.exit_code == 2, refused.output
     assert told in refused.stderr
+    assert "a list of one for each stage" not in refused.stderr
     assert not (tmp_path / "cat.png").exists()
+
+
+def test_a_worker_is_told_of_a_cascade_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path is one from here; what is no path, such as a hub id, is the worker's to look up."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    assert worker_environment("mine", "cpu") == {
+        "IMAGEN_CASCADE": str(tmp_path / "mine"),
+        "IMAGEN_DEVICE": "cpu",
+    }
+    hub = "DeepFloyd/IF-I-XL-v1.0"
+    assert worker_environment(hub, None) == {"IMAGEN_CASCADE": hub}
 
 
 def test_a_worker_refuses_a_stage_that_the_cascade_does_not_have(tiny_cascade: Path) -> None:

@@ -45,10 +45,14 @@ async def test_a_job_is_accepted_with_every_value_decided(client: AsyncClient) -
         "negative_prompt": "",
         "n": 1,
         "size": 128,
+        "width": 128,
+        "height": 128,
         "seed": 7,
         "steps": [20, 5],
         "guidance_scale": [4.0, 1.0],
+        "guidance_interval": [[0.0, 1.0], [0.2, 0.9]],
         "sampler": ["ddim", "dpmpp"],
+        "eta": [0.0, None],
         "aug_level": [0.1],
     }
     assert (job["images"], job["error"], job["started_at"]) == ([], None, None)
@@ -57,7 +61,9 @@ async def test_a_job_is_accepted_with_every_value_decided(client: AsyncClient) -
 
 @pytest.mark.usefixtures("served")
 async def test_the_parameters_of_an_answer_are_a_request(client: AsyncClient) -> None:
-    first = await client.post("/generate", json={"prompt": "a cat", "n": 2})
+    asked = {"prompt": "a cat", "n": 2, "size": 128, "width": 64, "eta": 0.5}
+    first = await client.post("/generate", json=asked)
+    assert first.json()["parameters"].items() >= {"width": 64, "height": 128}.items()
     again = await client.post("/generate", json=first.json()["parameters"])
     assert again.status_code == 202
     assert again.json()["parameters"] == first.json()["parameters"]

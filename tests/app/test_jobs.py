@@ -32,6 +32,7 @@ async def test_a_job_is_told_as_it_goes_on(client: AsyncClient, worker: PlayedWo
             "url": f"http://imagen.test/images/{job['id']}/0.png",
             "width": 128,
             "height": 128,
+            "blocked_by": None,
         }
     ]
 

@@ -5,12 +5,14 @@ from redis.asyncio import Redis
 
 from app.services import CardReader
 from app.settings import ApiSettings
-from tests.app.conftest import CARD, show
+from tests.app.conftest import CARD, WORKER, show
 from workers.jobs import keys
-from workers.jobs.card import CascadeCard
+from workers.jobs.card import CascadeCard, WorkerCard
 
 
-async def test_the_card_is_shown_with_the_limits(client: AsyncClient, served: CascadeCard) -> None:
+async def test_the_card_is_shown_with_the_limits_and_the_workers(
+    client: AsyncClient, served: CascadeCard
+) -> None:
     answer = await client.get("/model")
     assert answer.status_code == 200
     assert CascadeCard.model_validate(answer.json()["cascade"]) == served
@@ -18,6 +20,14 @@ async def test_the_card_is_shown_with_the_limits(client: AsyncClient, served: Ca
         "max_seed": 4294967295,
         "max_wait_s": 60,
         "max_body_bytes": 65536,
+    }
+    (worker,) = answer.json()["workers"]
+    assert WorkerCard.model_validate(worker) == WORKER
+    assert worker["stages"]["32"] == {
+        "device": "cuda:0",
+        "dtype": "bfloat16",
+        "rows": 64,
+        "row_ms": 0.4,
     }
 
 

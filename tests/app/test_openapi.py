@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from app.answers import JOB_EXAMPLE, JobAnswer
 from app.main import create_app
+from app.request import REQUEST_EXAMPLES
 from app.resolve import resolve
-from app.schemas import JOB_EXAMPLE, REQUEST_EXAMPLES, JobAnswer
 from app.settings import ApiSettings
 from tests.app.conftest import CARD
 

@@ -19,7 +19,7 @@ async def client(
     redis: Redis, queue_settings: QueueSettings, tiny_cascade: Path
 ) -> AsyncIterator[AsyncClient]:
     """A client of a service with one worker; its cascade has stages of 8 and 16 px."""
-    cascade = Cascade.load(tiny_cascade, device="cpu")
+    cascade = Cascade.load(tiny_cascade, "cpu")
     settings = worker_settings(queue_settings, tiny_cascade)
     async with working(cascade, settings), api(queue_settings) as client:
         await until_ready(client)
@@ -76,6 +76,33 @@ async def test_a_smaller_size_ends_at_an_earlier_stage(client: AsyncClient) -> N
     assert (job["images"][0]["width"], job["images"][0]["height"]) == (8, 8)
 
 
+async def test_a_picture_need_not_be_square(client: AsyncClient) -> None:
+    """Every stage draws the same shape at its own size: 12 x 4 px, then 24 x 8 px."""
+    request = {"prompt": "a cat", "width": 24, "height": 8}
+    job = await client.post("/generate", json=request, headers={"prefer": "wait=30"})
+    assert job.json()["parameters"]["size"] == 16
+    picture = await client.get(job.json()["images"][0]["url"])
+    with Image.open(io.BytesIO(picture.content)) as image:
+        assert image.size == (24, 8)
+
+
+async def test_each_stage_can_be_told_how_to_draw(client: AsyncClient) -> None:
+    request = {
+        "prompt": "a cat",
+        "steps": [4, 2],
+        "sampler": ["ddpm", "ddim"],
+        "eta": 0.5,
+        "guidance_scale": 3,
+        "guidance_interval": [[0.2, 0.9], [0, 0.5]],
+    }
+    job = await client.post("/generate", json=request, headers={"prefer": "wait=30"})
+    assert job.json()["status"] == "succeeded"
+    told = job.json()["parameters"]
+    assert (told["steps"], told["sampler"], told["eta"]) == ([4, 2], ["ddpm", "ddim"], [None, 0.5])
+    assert told["guidance_scale"] == [3, 3]
+    assert told["guidance_interval"] == [[0.2, 0.9], [0, 0.5]]
+
+
 async def test_a_wrong_request_is_told_every_field_and_what_to_do(client: AsyncClient) -> None:
     answer = await client.post("/generate", json={"prompt": "", "guidence_scale": 4, "n": 999})
     assert answer.status_code == 422
@@ -85,7 +112,13 @@ async def test_a_wrong_request_is_told_every_field_and_what_to_do(client: AsyncC
     assert "guidance_scale" in remedies["guidence_scale"]
 
 
-async def test_the_service_says_what_it_serves(client: AsyncClient) -> None:
-    card = (await client.get("/model")).json()["cascade"]
-    assert card["name"] == "tiny"
-    assert [stage["size"] for stage in card["stages"]] == [8, 16]
+async def test_the_service_says_what_it_serves_and_where(client: AsyncClient) -> None:
+    model = (await client.get("/model")).json()
+    assert model["cascade"]["name"] == "tiny"
+    assert [stage["size"] for stage in model["cascade"]["stages"]] == [8, 16]
+    (worker,) = model["workers"]
+    assert {name: place["device"] for name, place in worker["stages"].items()} == {
+        "text": "cpu",
+        "8": "cpu",
+        "16": "cpu",
+    }

@@ -6,7 +6,7 @@ import threading
 import pytest
 from redis.asyncio import Redis
 
-from workers.jobs.card import CascadeCard, StageCard
+from workers.jobs.card import CascadeCard, StageCard, WorkerCard
 from workers.jobs.events import JobWatcher
 from workers.jobs.job import TEXT_STAGE, JobError, JobParameters, StageParameters, Task
 from workers.jobs.queue import Queue
@@ -19,6 +19,7 @@ from workers.worker import Worker, new_worker_name
 STAGE = StageCard(
     name="8",
     size=8,
+    multiple=2,
     steps=1,
     max_steps=9,
     guidance_scale=1.0,
@@ -33,6 +34,8 @@ CARD = CascadeCard(
     max_prompt_tokens=9,
     stages=(STAGE,),
     max_images=1,
+    max_area_ratio=2.0,
+    max_aspect_ratio=4.0,
 )
 
 
@@ -89,11 +92,13 @@ class Scene:
         name = new_worker_name()
         self.lane = ToldLane(self.queue, name)
         told = WorkerSettings.model_validate(settings.model_dump())
-        self.worker = Worker(name, [self.lane], CARD, self.queue, told)
+        card = WorkerCard(name=name, stages={})
+        self.worker = Worker(card, [self.lane], CARD, self.queue, told)
 
     async def submit(self) -> str:
-        stage = StageParameters(name="8", size=8, steps=1, guidance_scale=1.0, sampler="ddim")
-        job = new_job(JobParameters(prompt="a cat", size=8, seed=0, stages=(stage,)))
+        square = {"width": 8, "height": 8}
+        stage = StageParameters(name="8", **square, steps=1, guidance_scale=1.0, sampler="ddim")
+        job = new_job(JobParameters(prompt="a cat", size=8, **square, seed=0, stages=(stage,)))
         await self.queue.submit(job)
         return job.id
 

@@ -1,17 +1,21 @@
-"""The cascade card: what the workers serve, told to an API that has neither torch nor weights."""
+"""Cards: what the workers serve and where, told to an API that has neither torch nor weights."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
 from workers.jobs.errors import NoCard
-from workers.jobs.job import Record
+from workers.jobs.job import Interval, Record
+from workers.jobs.scripts import source
 
 if TYPE_CHECKING:
     from redis import Redis as BlockingRedis
     from redis.asyncio import Redis
+
+
+OTHER_VERSION = "the workers publish a card of another version of imagen"
 
 
 class StageCard(Record):
@@ -20,15 +24,24 @@ class StageCard(Record):
     name: str
     """The size as a string; also names the stage's stream."""
     size: int = Field(gt=0)
-    """Pixels a side of its output."""
+    """Pixels a side of its output, where that is a square."""
+    multiple: int = Field(gt=0)
+    """Width and height of its output are multiples of it."""
     steps: int = Field(gt=0)
     max_steps: int = Field(gt=0)
     guidance_scale: float
     max_guidance_scale: float
+    guidance_interval: Interval = (0.0, 1.0)
     sampler: str
     samplers: tuple[str, ...] = Field(min_length=1)
     aug_level: float | None = Field(default=None, ge=0, le=1)
     """Default noise on the low-resolution input; None for the base stage."""
+
+    @model_validator(mode="after")
+    def _square_is_possible(self) -> Self:
+        if self.size % self.multiple:
+            raise ValueError(f"stage {self.name}: {self.size} is no multiple of {self.multiple}")
+        return self
 
 
 class CascadeCard(Record):
@@ -43,6 +56,30 @@ class CascadeCard(Record):
     stages: tuple[StageCard, ...] = Field(min_length=1)
     max_images: int = Field(gt=0)
     """The most images one job may ask for."""
+    max_area_ratio: float = Field(ge=1)
+    """An image has at most so many times the pixels of the square one of its last stage."""
+    max_aspect_ratio: float = Field(ge=1)
+    """Width is at most so many times the height, and height so many times the width."""
+
+
+class StagePlace(Record):
+    """Where a worker runs a stage, and how fast."""
+
+    device: str
+    """As torch names it: cuda:0, cpu."""
+    dtype: str
+    """Of the weights: bfloat16, float32, int8."""
+    rows: int | None = Field(default=None, gt=0)
+    """Of one forward: what a step of this worker holds. None at the text stage."""
+    row_ms: float | None = Field(default=None, ge=0)
+    """What one of so many rows took when the worker started; None where none was timed."""
+
+
+class WorkerCard(Record):
+    """A living worker, with its stages by name."""
+
+    name: str
+    stages: dict[str, StagePlace]
 
 
 def publish(redis: "BlockingRedis", card: CascadeCard, lease_s: float) -> None:
@@ -53,6 +90,25 @@ def publish(redis: "BlockingRedis", card: CascadeCard, lease_s: float) -> None:
     """
     with queue_errors():
         redis.set(keys.card(), card.model_dump_json(), px=round(lease_s * 1000))
+
+
+def publish_worker(redis: "BlockingRedis", card: WorkerCard, lease_s: float) -> None:
+    """Shows the worker's card for `lease_s`, in place of any that it showed before.
+
+    Raises: QueueUnavailable.
+    """
+    show = redis.register_script(source("show_worker"))
+    with queue_errors():
+        show([keys.workers()], [card.name, round(lease_s * 1000), card.model_dump_json()])
+
+
+def withdraw_worker(redis: "BlockingRedis", card: WorkerCard) -> None:
+    """Takes away what `publish_worker` shows.
+
+    Raises: QueueUnavailable.
+    """
+    with queue_errors():
+        redis.zrem(keys.workers(), card.model_dump_json())
 
 
 async def read(redis: "Redis") -> CascadeCard:
@@ -67,4 +123,24 @@ async def read(redis: "Redis") -> CascadeCard:
     try:
         return CascadeCard.model_validate_json(stored)
     except ValidationError as error:
-        raise NoCard("the workers publish a card of another version of imagen") from error
+        raise NoCard(OTHER_VERSION) from error
+
+
+async def read_workers(redis: "Redis") -> tuple[WorkerCard, ...]:
+    """The cards of the living workers, by name.
+
+    Raises: NoCard where one is of another version; QueueUnavailable.
+    """
+    with queue_errors():
+        async with redis.pipeline() as pipeline:
+            pipeline.time()
+            pipeline.zrange(keys.workers(), 0, -1, withscores=True)
+            (seconds, microseconds), shown = await pipeline.execute()
+    now_ms = seconds * 1000 + microseconds / 1000
+    try:
+        cards = [
+            WorkerCard.model_validate_json(card) for card, ends_ms in shown if ends_ms > now_ms
+        ]
+    except ValidationError as error:
+        raise NoCard(OTHER_VERSION) from error
+    return tuple(sorted(cards, key=lambda card: card.name))

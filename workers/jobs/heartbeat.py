@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from workers.jobs import card, keys
-from workers.jobs.card import CascadeCard
+from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.connect import connect_blocking, queue_errors
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.settings import QueueSettings
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Renews the worker's key and the cascade card until it is stopped.
+    """Renews the worker's key, its card and the cascade's until it is stopped.
 
     While Redis is away it keeps trying. `stop` deletes the worker's key, so that what it left
     unfinished can be taken at once.
     """
 
-    def __init__(self, settings: QueueSettings, worker: str, cascade: CascadeCard) -> None:
+    def __init__(self, settings: QueueSettings, worker: WorkerCard, cascade: CascadeCard) -> None:
         self._lease_s = settings.lease_s
         self._pause_s = settings.lease_s / BEATS_PER_LEASE
         self._worker = worker
@@ -44,25 +44,27 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread and deletes the worker's key, where Redis can be reached."""
+        """Ends the thread; deletes the worker's key and card, where Redis can be reached."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
         try:
             with queue_errors():
-                self._redis.delete(keys.worker(self._worker))
+                self._redis.delete(keys.worker(self._worker.name))
+            card.withdraw_worker(self._redis, self._worker)
         except QueueUnavailable as error:
             log.warning("the heartbeat ends by its lease: %s", error)
         self._redis.close()
 
     def beat(self) -> None:
-        """One sign of life: worker alive, card shown, both for lease_s.
+        """One sign of life: worker alive and both cards shown, for lease_s.
 
         Raises: QueueUnavailable.
         """
         with queue_errors():
-            self._redis.set(keys.worker(self._worker), 1, px=round(self._lease_s * 1000))
+            self._redis.set(keys.worker(self._worker.name), 1, px=round(self._lease_s * 1000))
         card.publish(self._redis, self._cascade, self._lease_s)
+        card.publish_worker(self._redis, self._worker, self._lease_s)
 
     def __enter__(self) -> Self:
         self.start()

@@ -2,13 +2,30 @@
 
 import secrets
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 TEXT_STAGE = "text"
 """The first stage of every job; the diffusion stages follow, named by the card."""
 
 SEEDS = 2**32
+
+SAMPLER_WITH_ETA = "ddim"
+"""To every other sampler `eta` means nothing."""
+
+
+def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError("an interval goes from the smaller time to the larger")
+    return interval
+
+
+Time = Annotated[float, Field(ge=0, le=1)]
+"""Of denoising, which goes from 1, pure noise, to 0, the finished image."""
+
+Interval = Annotated[tuple[Time, Time], AfterValidator(_in_order)]
+"""From and to, both included, with from <= to."""
 
 
 class Record(BaseModel):
@@ -21,11 +38,16 @@ class StageParameters(Record):
     """How one diffusion stage is to be run for every image of a job."""
 
     name: str
-    size: int = Field(gt=0)
-    """Pixels a side of this stage's output."""
+    width: int = Field(gt=0)
+    """Pixels of this stage's output, as is height."""
+    height: int = Field(gt=0)
     steps: int = Field(gt=0)
     guidance_scale: float
+    guidance_interval: Interval = (0.0, 1.0)
+    """The times at which guidance_scale holds; at others the image is unguided."""
     sampler: str
+    eta: float = Field(default=0.0, ge=0, le=1)
+    """How much of the noise is fresh in each step, with SAMPLER_WITH_ETA alone."""
     aug_level: float | None = Field(default=None, ge=0, le=1)
     """Noise put on the low-resolution input; None for the base stage, which has none."""
 
@@ -37,7 +59,10 @@ class JobParameters(Record):
     negative_prompt: str = ""
     n: int = Field(default=1, gt=0)
     size: int = Field(gt=0)
-    """Pixels a side of the images asked for: the size of the last stage."""
+    """Names the last stage to run: the pixels a side of its square images."""
+    width: int = Field(gt=0)
+    """Pixels of the images asked for, as is height."""
+    height: int = Field(gt=0)
     seed: int = Field(ge=0, lt=SEEDS)
     stages: tuple[StageParameters, ...] = Field(min_length=1)
     """The diffusion stages to run, in order."""
@@ -106,6 +131,8 @@ class ImageResult(Record):
     """Hex digest of the stored file."""
     bytes: int
     """Size of the stored file."""
+    blocked_by: str | None = None
+    """What a safety checker made the picture black for: nsfw or watermark."""
 
 
 class Job(Record):

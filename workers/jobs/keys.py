@@ -50,6 +50,14 @@ def card() -> str:
     return f"{PREFIX}card"
 
 
+def workers() -> str:
+    """Sorted set: the cards of living workers, each scored with the unix ms at which it ends.
+
+    lease_s, renewed by every worker's heartbeat; a worker that stops takes its own away.
+    """
+    return f"{PREFIX}workers"
+
+
 def ended() -> str:
     """Pub/sub channel, not a key: the id of each job that ends."""
     return f"{PREFIX}ended"

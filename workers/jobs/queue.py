@@ -16,6 +16,7 @@ from redis.typing import EncodableT
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
 from workers.jobs.errors import InputExpired, JobNotFound
+from workers.jobs.inputs import Inputs, input_field, task_image
 from workers.jobs.job import (
     TEXT_STAGE,
     ImageResult,
@@ -47,6 +48,7 @@ class Queue:
         self._redis = redis
         self._settings = settings
         self._scripts = Scripts(redis)
+        self._inputs = Inputs(redis)
         self._held: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         """By worker and stage, the entries claimed through this object and not yet settled."""
 
@@ -137,21 +139,7 @@ class Queue:
 
         Raises: InputExpired where one of them is gone; the job should fail with that reason.
         """
-        job, artifacts, _ = _keys(task)
-        with queue_errors():
-            stored: list[Any] = await self._redis.hmget(
-                job, ["prompt_embedding", "negative_embedding"]
-            )
-            pipeline = self._redis.pipeline(transaction=False)
-            for embedding in stored:
-                pipeline.hget(embedding or "", "value")  # the job itself may be gone
-            pipeline.hget(artifacts, _input_field(task))
-            prompt, negative, artifact = await pipeline.execute()
-        if prompt is None or negative is None:
-            raise InputExpired("an embedding of the job is gone")
-        if artifact is None and _input_field(task):
-            raise InputExpired("the output of the stage before is gone")
-        return TaskInputs(prompt_embedding=prompt, negative_embedding=negative, artifact=artifact)
+        return await self._inputs.of(task)
 
     async def commit(self, task: Task, worker: str, output: bytes, next_stage: str) -> bool:
         """Ends a diffusion stage: keeps its output, drops its input, adds the next stage's task.
@@ -164,11 +152,11 @@ class Queue:
             [
                 *_fence(task, worker),
                 task.job_id,
-                _image(task),
+                task_image(task),
                 self._settings.artifact_ttl_s,
-                keys.artifact_field(_image(task), task.stage),
+                keys.artifact_field(task_image(task), task.stage),
                 output,
-                _input_field(task),
+                input_field(task),
             ],
         )
         return self._settled(task, worker, effect)
@@ -178,7 +166,7 @@ class Queue:
 
         Returns False where the task is no longer this worker's or its job has ended.
         """
-        recorded = [image_field(_image(task)), image.model_dump_json(), _input_field(task)]
+        recorded = [image_field(task_image(task)), image.model_dump_json(), input_field(task)]
         effect = await self._run(
             self._scripts.finish,
             _keys(task),
@@ -270,17 +258,6 @@ def _keys(task: Task) -> list[str]:
 
 def _fence(task: Task, worker: str) -> list[EncodableT]:
     return [keys.GROUP, task.entry_id, worker]
-
-
-def _image(task: Task) -> int:
-    assert task.image is not None, "a text task has no image"
-    return task.image
-
-
-def _input_field(task: Task) -> str:
-    """Where the task's input lies in the job's artifacts; '' at the base stage, which has none."""
-    before = task.parameters.stage_before(task.stage)
-    return keys.artifact_field(_image(task), before.name) if before else ""
 
 
 def _delivery(entry: bytes, deliveries: int, fields: Sequence[bytes]) -> Delivery:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from workers.jobs.card import CascadeCard, StageCard
+from workers.jobs.card import CascadeCard, StageCard, StagePlace, WorkerCard
 from workers.jobs.events import JobWatcher
 from workers.jobs.heartbeat import Heartbeat
 from workers.jobs.image_store import image_path
@@ -39,7 +39,7 @@ def start_heartbeat(
     started: list[Heartbeat] = []
 
     def start(worker: str) -> Heartbeat:
-        heartbeat = Heartbeat(queue_settings, worker, card)
+        heartbeat = Heartbeat(queue_settings, a_worker(worker), card)
         heartbeat.start()
         started.append(heartbeat)
         return heartbeat
@@ -55,6 +55,7 @@ def card() -> CascadeCard:
         return StageCard(
             name=str(size),
             size=size,
+            multiple=8,
             steps=20,
             max_steps=1000,
             guidance_scale=4.0,
@@ -71,14 +72,32 @@ def card() -> CascadeCard:
         max_prompt_tokens=64,
         stages=(stage(32, None), stage(128, 0.1)),
         max_images=8,
+        max_area_ratio=2.0,
+        max_aspect_ratio=4.0,
     )
+
+
+def a_worker(name: str, rows: int = 16) -> WorkerCard:
+    """The card of a worker that serves the base."""
+    place = StagePlace(device="cuda:0", dtype="bfloat16", rows=rows, row_ms=1.5)
+    return WorkerCard(name=name, stages={"32": place})
 
 
 def a_job(prompt: str = "a red apple", negative_prompt: str = "", n: int = 1) -> Job:
     """A job of two diffusion stages, not yet submitted."""
-    base = StageParameters(name="32", size=32, steps=20, guidance_scale=4.0, sampler="ddim")
+    base = StageParameters(
+        name="32", width=32, height=32, steps=20, guidance_scale=4.0, sampler="dpmpp"
+    )
     upper = StageParameters(
-        name="128", size=128, steps=8, guidance_scale=1.0, sampler="ddim", aug_level=0.1
+        name="128",
+        width=128,
+        height=128,
+        steps=8,
+        guidance_scale=1.0,
+        guidance_interval=(0.2, 0.8),
+        sampler="ddim",
+        eta=0.5,
+        aug_level=0.1,
     )
     return new_job(
         JobParameters(
@@ -86,6 +105,8 @@ def a_job(prompt: str = "a red apple", negative_prompt: str = "", n: int = 1) ->
             negative_prompt=negative_prompt,
             n=n,
             size=128,
+            width=128,
+            height=128,
             seed=7,
             stages=(base, upper),
         )

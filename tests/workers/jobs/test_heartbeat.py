@@ -7,11 +7,11 @@ import pytest
 from redis.asyncio import Redis
 
 from app.embedded_queue import EmbeddedQueue
-from tests.workers.jobs.conftest import StartHeartbeat
+from tests.workers.jobs.conftest import StartHeartbeat, a_worker
 from workers.jobs import card as cards
 from workers.jobs import keys
 from workers.jobs.card import CascadeCard
-from workers.jobs.connect import connect
+from workers.jobs.connect import connect, connect_blocking
 from workers.jobs.errors import NoCard, QueueUnavailable
 from workers.jobs.heartbeat import Heartbeat
 from workers.jobs.settings import QueueSettings
@@ -23,14 +23,18 @@ async def test_a_started_worker_is_alive_and_shows_its_card(
     start_heartbeat("w1")
     assert 0 < await redis.pttl(keys.worker("w1")) <= queue_settings.lease_s * 1000
     assert 0 < await redis.pttl(keys.card()) <= queue_settings.lease_s * 1000
+    assert 0 < await redis.pttl(keys.workers()) <= queue_settings.lease_s * 1000
     assert await cards.read(redis) == card
+    assert await cards.read_workers(redis) == (a_worker("w1"),)
 
 
 async def test_a_stopped_worker_is_dead_at_once(
     redis: Redis, start_heartbeat: StartHeartbeat
 ) -> None:
+    start_heartbeat("w2")
     start_heartbeat("w1").stop()
     assert await redis.exists(keys.worker("w1")) == 0
+    assert await cards.read_workers(redis) == (a_worker("w2"),)
 
 
 async def test_without_a_worker_there_is_no_card(redis: Redis) -> None:
@@ -39,6 +43,35 @@ async def test_without_a_worker_there_is_no_card(redis: Redis) -> None:
     await redis.set(keys.card(), '{"of": "another version"}', ex=5)
     with pytest.raises(NoCard, match="version"):
         await cards.read(redis)
+    assert await cards.read_workers(redis) == ()
+    await redis.zadd(keys.workers(), {'{"of": "another version"}': 1 << 45})
+    await redis.pexpire(keys.workers(), 5000)
+    with pytest.raises(NoCard, match="version"):
+        await cards.read_workers(redis)
+
+
+async def test_a_card_ends_with_its_lease_unless_it_is_shown_again(
+    redis: Redis, start_heartbeat: StartHeartbeat
+) -> None:
+    """Two workers that were killed: one card has expired, the other will."""
+    past_ms, future_ms = 1, 1 << 45
+    killed = {
+        a_worker("w2").model_dump_json(): past_ms,
+        a_worker("w3").model_dump_json(): future_ms,
+    }
+    await redis.zadd(keys.workers(), killed)
+    await redis.pexpire(keys.workers(), 5000)
+    assert await cards.read_workers(redis) == (a_worker("w3"),)
+    start_heartbeat("w1")
+    assert await cards.read_workers(redis) == (a_worker("w1"), a_worker("w3"))
+    assert await redis.zcard(keys.workers()) == 2
+
+
+async def test_a_worker_shows_one_card(redis: Redis, queue_settings: QueueSettings) -> None:
+    with connect_blocking(queue_settings, timeout_s=5) as blocking:
+        for rows in (16, 32):
+            cards.publish_worker(blocking, a_worker("w1", rows), lease_s=5)
+    assert await cards.read_workers(redis) == (a_worker("w1", 32),)
 
 
 async def beaten(redis: Redis, worker: str) -> None:
@@ -52,7 +85,7 @@ async def test_the_thread_beats_within_the_lease(
     redis: Redis, card: CascadeCard, queue_settings: QueueSettings
 ) -> None:
     quick = queue_settings.model_copy(update={"lease_s": 0.5})
-    with Heartbeat(quick, "w1", card):
+    with Heartbeat(quick, a_worker("w1"), card):
         await asyncio.wait_for(beaten(redis, "w1"), timeout=10)
         await asyncio.wait_for(beaten(redis, "w1"), timeout=10)
     assert await redis.exists(keys.worker("w1")) == 0
@@ -64,7 +97,7 @@ async def test_a_heartbeat_outlives_its_redis(tmp_path: Path, card: CascadeCard)
     settings = QueueSettings(redis_url=server.url, data_dir=tmp_path, lease_s=0.5)
     client = connect(settings)
     try:
-        with Heartbeat(settings, "w1", card) as heartbeat:
+        with Heartbeat(settings, a_worker("w1"), card) as heartbeat:
             server.stop()
             with pytest.raises(QueueUnavailable):
                 heartbeat.beat()

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.workers.jobs.conftest import a_job
-from workers.jobs.job import JobParameters, JobStatus, new_job_id
+from workers.jobs.job import JobParameters, JobStatus, StageParameters, new_job_id
 
 
 def test_each_image_has_a_seed_of_its_own_that_wraps_at_32_bits() -> None:
@@ -30,6 +30,21 @@ def test_parameters_are_frozen_and_strict_about_names() -> None:
         parameters.seed = 8  # type: ignore[misc]
     with pytest.raises(ValidationError, match="Extra inputs"):
         JobParameters.model_validate({**parameters.model_dump(), "guidance": 3})
+
+
+def test_an_interval_goes_from_the_smaller_time_to_the_larger() -> None:
+    stage = a_job().parameters.stages[1].model_dump()
+    for interval in ((0.0, 1.0), (0.5, 0.5)):
+        stage["guidance_interval"] = interval
+        assert StageParameters.model_validate(stage).guidance_interval == interval
+    for wrong in ((0.6, 0.5), (-0.1, 0.5), (0.5, 1.1), (0.5,), (0.1, 0.2, 0.3)):
+        with pytest.raises(ValidationError, match="guidance_interval"):
+            StageParameters.model_validate({**stage, "guidance_interval": wrong})
+
+
+def test_parameters_are_the_same_after_redis() -> None:
+    parameters = a_job().parameters
+    assert JobParameters.model_validate_json(parameters.model_dump_json()) == parameters
 
 
 def test_four_statuses_are_terminal() -> None:

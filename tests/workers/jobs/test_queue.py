@@ -180,7 +180,9 @@ async def test_an_artifact_has_a_ttl_and_goes_with_the_next_commit(
     assert await redis.exists(artifacts) == 0
 
 
-async def test_a_missing_input_is_told(queue: Queue, redis: Redis) -> None:
+async def test_a_missing_input_is_told(
+    queue: Queue, redis: Redis, queue_settings: QueueSettings
+) -> None:
     job = a_job()
     await queue.submit(job)
     await encode(queue)
@@ -191,8 +193,9 @@ async def test_a_missing_input_is_told(queue: Queue, redis: Redis) -> None:
     with pytest.raises(InputExpired, match="stage before"):
         await queue.inputs(task)
     await redis.delete(keys.embedding(ENCODER, "a red apple"))
+    another = Queue(redis, queue_settings)  # which has not kept it
     with pytest.raises(InputExpired, match="embedding"):
-        await queue.inputs(task)
+        await another.inputs(task)
     assert await queue.fail(task, "w1", JobError(code="input_expired", message="too late"))
     await redis.delete(keys.job(job.id))
     with pytest.raises(InputExpired, match="embedding"):
@@ -204,3 +207,14 @@ async def test_redis_without_its_scripts_is_sent_them_again(queue: Queue, redis:
     await redis.script_flush()
     await queue.submit(a_job())
     assert await redis.xlen(keys.stream("text")) == 2
+
+
+async def test_an_embedding_is_fetched_once_for_all_images_that_need_it(
+    queue: Queue, redis: Redis
+) -> None:
+    await queue.submit(a_job(n=2))
+    await encode(queue)
+    first, second = await queue.claim("w1", "32", count=2, block_s=0)
+    fetched = await queue.inputs(first)
+    await redis.delete(keys.embedding(ENCODER, "a red apple"))
+    assert (await queue.inputs(second)).prompt_embedding is fetched.prompt_embedding

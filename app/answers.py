@@ -1,96 +1,22 @@
-"""What goes over the wire: the request as asked, the job as answered. Knows no card."""
+"""What a client is told: the job, the model and the service as they stand."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.links import Links
-from workers.jobs.card import CascadeCard
-from workers.jobs.job import SEEDS, ImageResult, Job, JobError, JobParameters, JobStatus
-
-T = TypeVar("T")
-
-LONE_SURROGATE: Final = "has a lone surrogate in it, half of a UTF-16 pair"
-
-
-def _shape(value: Any) -> str:
-    return "list" if isinstance(value, list) else "one"
-
-
-PerStage = Annotated[
-    Annotated[T, Tag("one")] | Annotated[list[T], Tag("list")],
-    Discriminator(_shape),  # else an error would be told once for each side of the union
-]
-"""One value for every stage that runs, or a list of one for each."""
-
-
-def _writable(text: str) -> str:
-    if "\0" in text:
-        raise PydanticCustomError("text", "has a NUL character in it")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise PydanticCustomError("text", LONE_SURROGATE) from error
-    return text
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("text", "is blank")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_writable)]
-Steps = Annotated[int, Field(ge=1)]
-GuidanceScale = Annotated[float, Field(ge=0)]
-AugLevel = Annotated[float, Field(ge=0, le=1)]
-
-
-REQUEST_EXAMPLES: list[Any] = [
-    {"prompt": "a red apple on a blue background", "seed": 7},
-    {"prompt": "two cats", "n": 4, "steps": [30, 10], "guidance_scale": [4.0, 1.0]},
-]
-
-
-class GenerateRequest(BaseModel):
-    """What to draw. What is left out is decided by the cascade: see GET /model."""
-
-    # Strict: "20", 20.0 and true are no integers. What was meant is not guessed.
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        json_schema_extra={"examples": REQUEST_EXAMPLES},
-    )
-
-    prompt: Annotated[Text, AfterValidator(_not_blank)] = Field(
-        min_length=1, description="What the pictures show."
-    )
-    negative_prompt: Text = Field(default="", description="What the pictures are led away from.")
-    n: int = Field(default=1, ge=1, description="How many pictures, seeded seed, seed + 1, ...")
-    size: int | None = Field(
-        default=None, description="Pixels a side: the size of the last stage to run."
-    )
-    seed: int | None = Field(
-        default=None, ge=0, lt=SEEDS, description="Of the first picture. Left out, it is random."
-    )
-    steps: PerStage[Steps] | None = Field(
-        default=None, description="Denoising steps, for every stage or one for each."
-    )
-    guidance_scale: PerStage[GuidanceScale] | None = Field(
-        default=None, description="How firmly the prompt leads; 1 is unguided, and cheaper."
-    )
-    sampler: PerStage[str] | None = Field(
-        default=None, description="How the steps are taken, for every stage or one for each."
-    )
-    aug_level: PerStage[AugLevel] | None = Field(
-        default=None,
-        description="Noise put on the input of super-resolution, for all such stages or for each.",
-    )
-
+from workers.jobs.card import CascadeCard, WorkerCard
+from workers.jobs.job import (
+    SAMPLER_WITH_ETA,
+    SEEDS,
+    ImageResult,
+    Interval,
+    Job,
+    JobError,
+    JobParameters,
+    JobStatus,
+)
 
 JOB_EXAMPLE: dict[str, Any] = {
     "id": "2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5",
@@ -104,10 +30,14 @@ JOB_EXAMPLE: dict[str, Any] = {
         "negative_prompt": "",
         "n": 1,
         "size": 128,
+        "width": 128,
+        "height": 128,
         "seed": 7,
         "steps": [30, 8],
         "guidance_scale": [4.0, 1.0],
-        "sampler": ["ddim", "ddim"],
+        "guidance_interval": [[0.0, 1.0], [0.0, 1.0]],
+        "sampler": ["dpmpp", "ddim"],
+        "eta": [None, 0.0],
         "aug_level": [0.1],
     },
     "images": [
@@ -117,6 +47,7 @@ JOB_EXAMPLE: dict[str, Any] = {
             "url": "http://127.0.0.1:8000/images/2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5/0.png",
             "width": 128,
             "height": 128,
+            "blocked_by": None,
         }
     ],
     "error": None,
@@ -131,10 +62,14 @@ class ResolvedParameters(BaseModel):
     negative_prompt: str
     n: int
     size: int
+    width: int
+    height: int
     seed: int
     steps: list[int]
     guidance_scale: list[float]
+    guidance_interval: list[Interval]
     sampler: list[str]
+    eta: list[float | None]
     aug_level: list[float]
 
     @classmethod
@@ -146,10 +81,14 @@ class ResolvedParameters(BaseModel):
             negative_prompt=parameters.negative_prompt,
             n=parameters.n,
             size=parameters.size,
+            width=parameters.width,
+            height=parameters.height,
             seed=parameters.seed,
             steps=[stage.steps for stage in stages],
             guidance_scale=[stage.guidance_scale for stage in stages],
+            guidance_interval=[stage.guidance_interval for stage in stages],
             sampler=[stage.sampler for stage in stages],
+            eta=[stage.eta if stage.sampler == SAMPLER_WITH_ETA else None for stage in stages],
             aug_level=[stage.aug_level for stage in stages if stage.aug_level is not None],
         )
 
@@ -162,6 +101,9 @@ class ImageAnswer(BaseModel):
     url: str
     width: int
     height: int
+    blocked_by: str | None = Field(
+        description="What a safety checker made the picture black for: nsfw or watermark."
+    )
 
     @classmethod
     def of(cls, image: ImageResult, links: Links) -> "ImageAnswer":
@@ -172,6 +114,7 @@ class ImageAnswer(BaseModel):
             url=links.image(image),
             width=image.width,
             height=image.height,
+            blocked_by=image.blocked_by,
         )
 
 
@@ -192,8 +135,9 @@ class JobAnswer(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     stages: list[str] = Field(
-        description="The stages that run, in order. `steps`, `guidance_scale` and `sampler` have a "
-        "value for each; `aug_level` has one for each after the base stage."
+        description="The stages that run, in order. `steps`, `guidance_scale`, "
+        "`guidance_interval`, `sampler` and `eta` have a value for each; `aug_level` has one for "
+        "each after the base stage."
     )
     parameters: ResolvedParameters
     images: list[ImageAnswer] = Field(description="Those done so far, by index.")
@@ -226,10 +170,11 @@ class Limits(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """What is being served, and within which bounds."""
+    """What is being served, within which bounds, and where."""
 
     cascade: CascadeCard
     limits: Limits
+    workers: tuple[WorkerCard, ...]
 
 
 class Health(BaseModel):
