@@ -34,8 +34,8 @@ format: $(VENV)/developing ## Put the code in form
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(VENV)/developing ## Measure how fast the service is and how right its pictures are
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/developing ## Measure speed and how right pictures are; CASES="engine ..." for some
+	@$(BIN)/python -m benchmarks $(CASES)
 
 constraints: ## Pin the newest versions that pyproject.toml allows; torch stays where it is
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \

@@ -1,7 +1,43 @@
-"""Run every case: `make bench`."""
+"""Run the cases: `make bench`, or `make bench CASES="engine pipelines"`."""
 
-from benchmarks import latency, pictures
+import argparse
+import sys
+from collections.abc import Callable
+
+from benchmarks import engine, latency, mixed_load, pictures, pipelines, quality
+
+CASES: dict[str, Callable[[], None]] = {
+    "latency": latency.main,
+    "pictures": pictures.main,
+    "engine": engine.main,
+    "pipelines": pipelines.main,
+    "mixed_load": mixed_load.main,
+    "quality": quality.main,
+}
+
+
+def main() -> None:
+    lines = [f"  {name:<11} {_first_line(run)}" for name, run in CASES.items()]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure, and keep the figures in benchmarks/results/. The cases:\n\n"
+        + "\n".join(lines),
+        epilog="python -m benchmarks.CASE --help tells what a case can be asked.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="those to run (default: all)")
+    cases = parser.parse_args().cases or list(CASES)
+    unknown = [name for name in cases if name not in CASES]
+    if unknown:
+        parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    for name in cases:
+        CASES[name]()
+
+
+def _first_line(run: Callable[[], None]) -> str:
+    """Of the module's docstring."""
+    return (sys.modules[run.__module__].__doc__ or "").partition("\n")[0]
+
 
 if __name__ == "__main__":
-    latency.main()
-    pictures.main()
+    main()

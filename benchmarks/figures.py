@@ -1,15 +1,22 @@
 """Figures with the hardware they were measured on, printed and kept as JSON."""
 
 import json
+import math
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 
+from model.devices import pick_device, pick_dtype
+
 RESULTS = Path(__file__).with_name("results")
+
+Row = dict[str, Any]
 
 
 def hardware() -> str:
@@ -28,17 +35,48 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def keep(case: str, figures: dict[str, Any]) -> None:
-    """Print a case's figures and write them to results/<case>.json."""
+def keep(case: str, figures: Mapping[str, Any], shown: str | None = None) -> None:
+    """Print a case's figures and write them to results/<case>.json.
+
+    A list among them is printed as a table of its rows, or `shown` in its place.
+    """
     whole = {
         "case": case,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": hardware(),
+        "threads": torch.get_num_threads(),
+        "dtype": dtype_name(pick_dtype(pick_device())),
         "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
         **figures,
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{case}.json").write_text(json.dumps(whole, indent=2) + "\n")
     print(f"{case} on {whole['hardware']}")
     for name, value in figures.items():
-        print(f"  {name}: {value}")
+        if isinstance(value, list):
+            print(f"\n{shown or table(value)}\n")
+        else:
+            print(f"  {name}: {value}")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table of rows that have the same keys."""
+    lines = [list(rows[0]), ["--:"] * len(rows[0])]
+    lines += [[str(value) for value in row.values()] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def told(row: Row) -> Row:
+    """The row, said as soon as it is measured: a case may take minutes."""
+    print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+    return row
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share (0 to 1) of them does not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

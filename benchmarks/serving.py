@@ -1,0 +1,92 @@
+"""Servers as child processes on loopback, ready when they are handed out: ours and theirs."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import torch
+
+from benchmarks.figures import dtype_name
+
+READY_WITHIN_S = 300.0
+STOP_WITHIN_S = 60.0
+
+
+@contextmanager
+def serving(cascade: Path | None = None) -> Iterator[str]:
+    """`imagen serve` with a data folder of its own: its URL.
+
+    cascade: a folder; None is the one in the box.
+    """
+    command = ["app.cli", "serve"]
+    if cascade is not None:
+        command += ["--cascade", str(cascade)]
+    with tempfile.TemporaryDirectory(prefix="imagen") as data_dir:
+        port = _free_port()
+        environment = {"IMAGEN_DATA_DIR": data_dir, "IMAGEN_PORT": str(port)}
+        with _child(command, environment, port) as url:
+            yield url
+
+
+@contextmanager
+def serving_diffusers(folder: Path, dtype: torch.dtype) -> Iterator[str]:
+    """diffusers_server.py with the pipelines of a folder: its URL."""
+    port = _free_port()
+    options = ["--folder", str(folder), "--port", str(port), "--dtype", dtype_name(dtype)]
+    with _child(["benchmarks.diffusers_server", *options], {}, port) as url:
+        yield url
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _child(command: Sequence[str], environment: Mapping[str, str], port: int) -> Iterator[str]:
+    """`python -m command`, stopped in the end. What it said is told if it does not get ready."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env={**os.environ, **environment},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            if not _becomes_ready(process, url):
+                said.seek(0)
+                raise RuntimeError(f"{command[0]} did not get ready:\n{said.read()[-2000:]}")
+            yield url
+        finally:
+            _stop(process)
+
+
+def _becomes_ready(process: subprocess.Popen[bytes], url: str) -> bool:
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while process.poll() is None and time.monotonic() < deadline_s:
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return True
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
