@@ -237,9 +237,10 @@ def _settings(kind: type[Settings], **options: object) -> Settings:
 
 def _prepare_torch() -> None:
     """Before torch is imported for the first time."""
-    # Its threads would spin while they wait for each other; on a machine whose cores are shared, as
-    # with the API of `imagen serve`, a step then takes ten times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # How long its threads spin before they sleep, where nothing else is set. By default they spin
+    # through whatever else wants their core, and then a step takes ten times as long; so short, it
+    # takes no longer on an idle machine and twice as long on a busy one.
+    os.environ.setdefault("GOMP_SPINCOUNT", "4000")
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # ours tell more

@@ -16,10 +16,10 @@ from model.network import Network, Rows
 log = logging.getLogger(__name__)
 
 MOST_ROWS = 128
-LONGEST_FORWARD_S = 2.0
+LONGEST_FORWARD_S = 0.5
 """Arrivals and cancellations wait for the forward under way."""
-WORTH_DOUBLING = 0.9
-"""Twice the rows must bring a row's time below this share of what it was."""
+FAST_ENOUGH = 0.9
+"""The share of the best speed that more rows than these are not worth waiting for."""
 MEMORY_TO_FILL = 0.5
 """Of a GPU; a batch beyond it is not doubled."""
 
@@ -33,7 +33,7 @@ class Calibration:
 
 
 def calibrate(network: Network, row: Rows, most_rows: int = MOST_ROWS) -> Calibration:
-    """The rows that this stage should have, and what they take, in seconds on a fast machine.
+    """The rows that this stage should have, and what they take, in a few seconds.
 
     row: one row as the stage has them. Where the network has buckets, those are tried, so that each
     is compiled before the first image needs it. Raises MemoryError where not one row fits.
@@ -46,27 +46,25 @@ def calibrate(network: Network, row: Rows, most_rows: int = MOST_ROWS) -> Calibr
 
 
 def knee(forward_s: Callable[[int], float], sizes: Iterable[int]) -> Calibration:
-    """The last of the ascending sizes up to which more rows pay.
+    """The fewest rows, of the ascending sizes, that take little longer each than with any other.
 
     forward_s: seconds that a forward of so many rows takes, or torch.OutOfMemoryError.
     """
-    best: Calibration | None = None
+    tried: list[Calibration] = []
     for rows in sizes:
         try:
             taken_s = forward_s(rows)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             break
-        tried = Calibration(rows, row_ms=1000 * taken_s / rows)
-        log.info("%d rows: %.1f ms each", rows, tried.row_ms)
-        if best is not None and tried.row_ms > WORTH_DOUBLING * best.row_ms:
-            break
-        best = tried
+        tried.append(Calibration(rows, row_ms=1000 * taken_s / rows))
+        log.info("%d rows: %.1f ms each", rows, tried[-1].row_ms)
         if 2 * taken_s > LONGEST_FORWARD_S:
             break
-    if best is None:
+    if not tried:
         raise MemoryError("not one row of this stage fits into memory: use a larger device")
-    return best
+    fastest_ms = min(each.row_ms for each in tried)
+    return next(each for each in tried if each.row_ms <= fastest_ms / FAST_ENOUGH)
 
 
 def _sizes(network: Network, most_rows: int) -> Iterator[int]:
@@ -80,8 +78,7 @@ def _sizes(network: Network, most_rows: int) -> Iterator[int]:
 
 @torch.inference_mode()
 def _forward_s(network: Network, rows: Rows) -> float:
-    """The faster of two forwards, after one that warms up."""
-    network(rows)
+    """The faster of two forwards: the first of a size also makes what the others find there."""
     return min(_once_s(network, rows) for _ in range(2))
 
 

@@ -4,12 +4,13 @@ Knows nothing of queues: which trajectories share a step is the caller's choice.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from model.guidance import Prediction, Threshold, guide, predicted_x0
 from model.network import Network, Rows
@@ -51,6 +52,7 @@ class Stage:
     def __init__(self, spec: StageSpec, network: Network):
         self.spec = spec
         self.network = network
+        self._prepared: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
 
     def start(
         self, seed: int, settings: StageSettings, text: TextCondition, low_res: Tensor | None = None
@@ -67,7 +69,7 @@ class Stage:
             plan=steps,
             table=self._on_device(as_table(steps)),
             timesteps=self._on_device(torch.tensor([step.timestep for step in steps])),
-            text=TextCondition(self.prepare(text.prompt), self.prepare(text.negative)),
+            text=TextCondition(self._prepare(text.prompt), self._prepare(text.negative)),
             x0=torch.zeros(shape, device=self.network.device),
             low_res=self._augment(low_res, seed, settings.aug_level, shape),
         )
@@ -177,9 +179,11 @@ class Stage:
         """The stage's output: [3, H, W] float16 in [-1, 1] on the CPU."""
         return trajectory.x.clamp(-1, 1).to("cpu", torch.float16)
 
-    def prepare(self, embedding: Tensor) -> Tensor:
-        """An embedding as `start` keeps it; one that is prepared already is not copied again."""
-        return self._on_device(embedding.to(self.network.dtype))
+    def _prepare(self, embedding: Tensor) -> Tensor:
+        """An embedding on the device, in the network's type; once for each tensor that is given."""
+        if embedding not in self._prepared:
+            self._prepared[embedding] = self._on_device(embedding.to(self.network.dtype))
+        return self._prepared[embedding]
 
     def _on_device(self, tensor: Tensor) -> Tensor:
         """There without waiting: a copy from pinned memory is queued behind the GPU's work."""

@@ -12,6 +12,7 @@ from httpx import ASGITransport, AsyncClient
 from app.main import create_app
 from app.settings import ApiSettings
 from model.cascade import Cascade
+from workers.compute import compute_thread
 from workers.jobs.settings import QueueSettings
 from workers.main import open_worker
 from workers.settings import WorkerSettings
@@ -27,13 +28,14 @@ def worker_settings(queue: QueueSettings, cascade: Path, **more: object) -> Work
 @asynccontextmanager
 async def working(cascade: Cascade, settings: WorkerSettings) -> AsyncGenerator[Worker]:
     """A worker in this event loop, its forwards in a thread of their own."""
-    async with open_worker(cascade, settings) as worker:
-        running = asyncio.create_task(worker.run())
-        try:
-            yield worker
-        finally:
-            worker.stop()
-            await running
+    with compute_thread(settings.threads) as compute:
+        async with open_worker(cascade, settings, compute) as worker:
+            running = asyncio.create_task(worker.run())
+            try:
+                yield worker
+            finally:
+                worker.stop()
+                await running
 
 
 @asynccontextmanager

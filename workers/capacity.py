@@ -31,19 +31,12 @@ def network_options(settings: WorkerSettings) -> NetworkOptions:
     return NetworkOptions(COMPILED_BUCKETS if settings.compile else None, settings.compile)
 
 
-def use_threads(settings: WorkerSettings) -> None:
-    """Compute with as many threads as are set; each thread that computes has to say so itself."""
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-
-
 def find_capacities(cascade: Cascade, settings: WorkerSettings) -> dict[str, Capacity]:
     """For each diffusion stage that is loaded. Takes seconds; minutes where it compiles."""
     return {stage.spec.name: _find(stage, cascade, settings) for stage in cascade.stages}
 
 
 def _find(stage: Stage, cascade: Cascade, settings: WorkerSettings) -> Capacity:
-    use_threads(settings)
     log.info("stage %s: trying how many rows a step should hold", stage.spec.name)
     text = torch.zeros(cascade.spec.text.max_tokens, cascade.spec.text.width)
     most = settings.exact_rows or settings.rows or MOST_ROWS

@@ -8,6 +8,7 @@ from functools import lru_cache
 from torch import Tensor
 
 from model.cascade import Cascade
+from model.finishing import Finished
 from model.trajectory import TextCondition
 from workers import png, tensors
 from workers.describe import settings_of
@@ -33,8 +34,9 @@ class DiffusionLane:
         self._worker = worker
         self._cascade = cascade
         self._tasks: dict[str, Task] = {}
-        # Images of one job share their text, and nearly all share the empty negative prompt.
-        self._prepared = lru_cache(EMBEDDINGS_KEPT)(self._prepare)
+        # One tensor for equal bytes, which the stage prepares once: images of one job share their
+        # text, and nearly all share the empty negative prompt.
+        self._embedding = lru_cache(EMBEDDINGS_KEPT)(tensors.from_bytes)
 
     @property
     def room(self) -> int:
@@ -59,15 +61,22 @@ class DiffusionLane:
                 seed=task.parameters.image_seed(task_image(task)),
                 settings=settings_of(task.parameters.stage(task.stage)),
                 text=TextCondition(
-                    prompt=self._prepared(inputs.prompt_embedding),
-                    negative=self._prepared(inputs.negative_embedding),
+                    prompt=self._embedding(inputs.prompt_embedding),
+                    negative=self._embedding(inputs.negative_embedding),
                 ),
                 low_res=None if inputs.artifact is None else tensors.from_bytes(inputs.artifact),
             )
         )
 
     def compute(self) -> list[Outcome]:
-        return [Outcome(self._tasks.pop(drawn.key), drawn.output) for drawn in self._engine.step()]
+        return [
+            self._outcome(self._tasks.pop(drawn.key), drawn.output) for drawn in self._engine.step()
+        ]
+
+    def _outcome(self, task: Task, output: Tensor) -> Outcome:
+        """A picture after the last stage, else the bytes that the next one starts from."""
+        is_last = task.parameters.stage_after(self.stage) is None
+        return Outcome(task, self._cascade.finish(output) if is_last else tensors.to_bytes(output))
 
     async def commit(self, outcome: Outcome) -> None:
         task, output = outcome.task, outcome.output
@@ -75,26 +84,23 @@ class DiffusionLane:
         if following is None:
             await self._finish(task, output)
         else:
-            await self._queue.commit(task, self._worker, tensors.to_bytes(output), following.name)
+            await self._queue.commit(task, self._worker, output, following.name)
 
     async def fail_all(self, error: JobError) -> None:
         for key in self._engine.clear():
             await self._queue.fail(self._tasks.pop(key), self._worker, error)
 
-    def _prepare(self, embedding: bytes) -> Tensor:
-        return self._engine.stage.prepare(tensors.from_bytes(embedding))
-
-    async def _finish(self, task: Task, output: Tensor) -> None:
+    async def _finish(self, task: Task, finished: Finished) -> None:
         """Store the picture, then record it: a crash between the two stores it again, the same."""
         index = task_image(task)
         path = image_path(task.job_id, index)
         try:
-            stored, blocked_by = await asyncio.to_thread(self._store, path, task, output)
+            stored = await asyncio.to_thread(self._store, path, task, finished.pixels)
         except OSError as error:
             refused = JobError(code="image_store", message=f"the image cannot be stored: {error}")
             await self._queue.fail(task, self._worker, refused)
             return
-        _, height, width = output.shape
+        height, width, _ = finished.pixels.shape
         image = ImageResult(
             index=index,
             seed=task.parameters.image_seed(index),
@@ -103,15 +109,12 @@ class DiffusionLane:
             path=path,
             sha256=hashlib.sha256(stored).hexdigest(),
             bytes=len(stored),
-            blocked_by=blocked_by,
+            blocked_by=finished.blocked_by,
         )
         await self._queue.finish(task, self._worker, image)
 
-    def _store(self, path: str, task: Task, output: Tensor) -> tuple[bytes, str | None]:
-        """The file as stored, and what its picture is black for."""
-        finished = self._cascade.finish(output)
-        stored = self._images.put(path, png.encode(finished.pixels, self._metadata(task)))
-        return stored, finished.blocked_by
+    def _store(self, path: str, task: Task, pixels: Tensor) -> bytes:
+        return self._images.put(path, png.encode(pixels, self._metadata(task)))
 
     def _metadata(self, task: Task) -> Mapping[str, str]:
         """What it takes to draw this picture again."""

@@ -4,10 +4,12 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 
 from model.cascade import Cascade
 from workers.capacity import Capacity, find_capacities, network_options
+from workers.compute import compute_thread
 from workers.describe import describe, describe_worker
 from workers.diffusion_lane import DiffusionLane
 from workers.engine import StageEngine
@@ -28,36 +30,48 @@ def run(settings: WorkerSettings) -> None:
 
     Raises InvalidCascade, also for a stage that the cascade does not have.
     """
-    cascade = Cascade.load(
+    with compute_thread(settings.threads) as compute:
+        cascade = compute.submit(load, settings).result()
+        log.info("loaded %s", cascade.name)
+        asyncio.run(serve(cascade, settings, compute))
+
+
+def load(settings: WorkerSettings) -> Cascade:
+    """What this worker serves of its cascade."""
+    return Cascade.load(
         settings.cascade,
         settings.device,
         settings.stages,
         keep_text=settings.keep_text,
         network=network_options(settings),
     )
-    log.info("loaded %s", cascade.name)
-    asyncio.run(serve(cascade, settings))
 
 
-async def serve(cascade: Cascade, settings: WorkerSettings) -> None:
+async def serve(cascade: Cascade, settings: WorkerSettings, compute: Executor) -> None:
     """Serve a loaded cascade until SIGTERM or SIGINT."""
-    async with open_worker(cascade, settings) as worker:
+    async with open_worker(cascade, settings, compute) as worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, worker.stop)
         await worker.run()
 
 
 @asynccontextmanager
-async def open_worker(cascade: Cascade, settings: WorkerSettings) -> AsyncGenerator[Worker]:
-    """A worker that is ready to run, with a connection of its own."""
-    capacities = await asyncio.to_thread(find_capacities, cascade, settings)
+async def open_worker(
+    cascade: Cascade, settings: WorkerSettings, compute: Executor
+) -> AsyncGenerator[Worker]:
+    """A worker that is ready to run, with a connection of its own.
+
+    compute: the one thread that runs torch, see compute_thread().
+    """
+    loop = asyncio.get_running_loop()
+    capacities = await loop.run_in_executor(compute, find_capacities, cascade, settings)
     redis = connect(settings)
     try:
         queue = Queue(redis, settings)
         name = new_worker_name()
         lanes = _lanes(cascade, capacities, queue, settings, name)
         card = describe_worker(name, cascade, [lane.stage for lane in lanes], capacities)
-        yield Worker(card, lanes, describe(cascade, settings), queue, settings)
+        yield Worker(card, lanes, describe(cascade, settings), queue, settings, compute)
     finally:
         await redis.aclose()
 

@@ -11,10 +11,9 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
-from workers.capacity import use_threads
 from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.heartbeat import Heartbeat
@@ -49,7 +48,9 @@ class Worker:
         cascade: CascadeCard,
         queue: Queue,
         settings: WorkerSettings,
+        compute: Executor,
     ):
+        """compute: see compute_thread()."""
         self.name = card.name
         self._lanes = tuple(lanes)
         self._turns = Turns(lanes)
@@ -57,6 +58,7 @@ class Worker:
         self._cascade = cascade
         self._queue = queue
         self._settings = settings
+        self._compute = compute
         self._stopping = asyncio.Event()
         self._work = asyncio.Event()
         self._room = {lane.stage: asyncio.Event() for lane in lanes}
@@ -126,19 +128,18 @@ class Worker:
 
     async def _compute_until_stopped(self) -> None:
         """Let the lanes take turns in the compute thread."""
-        with ThreadPoolExecutor(1, "compute", use_threads, (self._settings,)) as executor:
-            while not self._stopping.is_set():
-                lane = self._turns.next()
-                if lane is None:
-                    self._work.clear()
-                    await self._work.wait()
-                else:
-                    await self._compute_once(lane, executor)
-                    self._room[lane.stage].set()
+        while not self._stopping.is_set():
+            lane = self._turns.next()
+            if lane is None:
+                self._work.clear()
+                await self._work.wait()
+            else:
+                await self._compute_once(lane)
+                self._room[lane.stage].set()
 
-    async def _compute_once(self, lane: Lane, executor: ThreadPoolExecutor) -> None:
+    async def _compute_once(self, lane: Lane) -> None:
         try:
-            outcomes = await asyncio.get_running_loop().run_in_executor(executor, lane.compute)
+            outcomes = await asyncio.get_running_loop().run_in_executor(self._compute, lane.compute)
         except Exception as error:
             log.exception("a step of stage %s failed", lane.stage)
             reason = JobError(code="stage_failed", message=f"stage {lane.stage}: {error}")

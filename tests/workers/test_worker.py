@@ -2,10 +2,13 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
 
 import pytest
 from redis.asyncio import Redis
 
+from workers.compute import compute_thread
 from workers.jobs.card import CascadeCard, StageCard, WorkerCard
 from workers.jobs.events import JobWatcher
 from workers.jobs.job import TEXT_STAGE, JobError, JobParameters, StageParameters, Task
@@ -87,13 +90,14 @@ class ToldLane:
 class Scene:
     """A worker with one told lane, and a job for it."""
 
-    def __init__(self, redis: Redis, settings: QueueSettings) -> None:
+    def __init__(self, redis: Redis, settings: QueueSettings, compute: Executor) -> None:
         self.queue = Queue(redis, settings)
+        self.compute = compute
         name = new_worker_name()
         self.lane = ToldLane(self.queue, name)
         told = WorkerSettings.model_validate(settings.model_dump())
         card = WorkerCard(name=name, stages={})
-        self.worker = Worker(card, [self.lane], CARD, self.queue, told)
+        self.worker = Worker(card, [self.lane], CARD, self.queue, told, compute)
 
     async def submit(self) -> str:
         square = {"width": 8, "height": 8}
@@ -104,8 +108,9 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(redis: Redis, queue_settings: QueueSettings) -> Scene:
-    return Scene(redis, queue_settings)
+async def scene(redis: Redis, queue_settings: QueueSettings) -> AsyncGenerator[Scene]:
+    with compute_thread() as compute:
+        yield Scene(redis, queue_settings, compute)
 
 
 async def test_a_step_that_fails_fails_its_jobs_and_the_worker_goes_on(
@@ -131,7 +136,7 @@ async def test_a_commit_that_fails_by_a_bug_ends_the_worker_and_loses_no_task(
     job_id = await scene.submit()
     with pytest.raises(RuntimeError, match="a bug"):
         await scene.worker.run()
-    other = Scene(redis, queue_settings)
+    other = Scene(redis, queue_settings, scene.compute)
     running = asyncio.create_task(other.worker.run())
     async with JobWatcher(redis, other.queue) as watcher:
         assert (await watcher.wait(job_id, timeout_s=20)).status.terminal
