@@ -1,21 +1,23 @@
 """Draws many pictures at once through stage engines, as a worker does; no queue, no HTTP."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from torch import Tensor
 
 from model.cascade import Cascade, to_pixels
 from model.plan import StageSettings
-from model.stage import Stage
 from model.trajectory import TextCondition
+from workers.capacity import find_capacities
 from workers.engine import Admission, StageEngine
+from workers.settings import WorkerSettings
 
-_ROWS = {"cpu": 8, "cuda": 64}
 
-
-def rows_of_a_step(stage: Stage) -> int:
-    """How many rows a step holds on the stage's device; a guided image takes two."""
-    return _ROWS[stage.network.device.type]
+@cache
+def rows_of_a_step(cascade: Cascade) -> Mapping[str, int]:
+    """How many rows a step of each stage holds, found as a worker finds it."""
+    found = find_capacities(cascade, WorkerSettings())
+    return {stage: capacity.rows for stage, capacity in found.items()}
 
 
 def encode(cascade: Cascade, prompts: Sequence[str]) -> list[TextCondition]:
@@ -41,7 +43,7 @@ def draw(
             Admission(str(index), seed, chosen, text, image)
             for index, (seed, text, image) in enumerate(zip(seeds, texts, images, strict=True))
         ]
-        images = run(StageEngine(stage, rows_of_a_step(stage)), admissions)
+        images = run(StageEngine(stage, rows_of_a_step(cascade)[stage.spec.name]), admissions)
     return [to_pixels(image) for image in images if image is not None]
 
 

@@ -16,6 +16,7 @@ from benchmarks import drawing, rounds
 from benchmarks.figures import Row, dtype_name, keep, told
 from benchmarks.if_folders import if_m_shape, write_if_cascade
 from model.cascade import Cascade
+from model.cpu import tune_for_cpu
 from model.stage import Stage
 from model.trajectory import TextCondition
 from workers.engine import Admission, StageEngine
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] = ()) -> None:
             [text] = drawing.encode(cascade, ["a red apple"])
             for placed, stage in zip(cascade.spec.stages, cascade.stages, strict=True):
                 unet = _load_unet(placed.folder.path / "unet", stage)
-                measured = _measure(stage, unet, text, options)
+                rows_of_a_step = options.rows or drawing.rows_of_a_step(cascade)[stage.spec.name]
+                measured = _measure(stage, unet, text, max(2, rows_of_a_step), options)
                 rows.append(told({"cascade": cascade.name, **measured}))
     keep("engine", {"goal": "ratio at least 0.95", "rounds": options.rounds, "stages": rows})
 
@@ -56,15 +58,21 @@ def _sources() -> Iterator[list[Path | None]]:
 
 
 def _load_unet(folder: Path, stage: Stage) -> UNet2DConditionModel:
-    """A second copy of the stage's U-Net, in the same number type and memory format."""
+    """A second copy of the stage's U-Net, tuned as the stage's own is."""
     unet = UNet2DConditionModel.from_pretrained(folder, dtype=stage.network.dtype)
-    return unet.to(device=stage.network.device, memory_format=torch.channels_last).eval()
+    unet.to(device=stage.network.device, memory_format=torch.channels_last).eval()
+    tune_for_cpu(unet)
+    return unet
 
 
 def _measure(
-    stage: Stage, unet: UNet2DConditionModel, text: TextCondition, options: argparse.Namespace
+    stage: Stage,
+    unet: UNet2DConditionModel,
+    text: TextCondition,
+    rows: int,
+    options: argparse.Namespace,
 ) -> Row:
-    images = (options.rows or drawing.rows_of_a_step(stage)) // 2
+    images = rows // 2
     seconds = rounds.interleaved(
         {
             "ours": _engine(stage, text, images, options.steps),
