@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from app.supervisor import WRONG_USAGE, ProgramRefused
@@ -182,11 +183,13 @@ def generate(
     started = time.monotonic()
     settings = _settings(WorkerSettings, cascade=cascade, device=device)
     try:
-        drawn = draw(asked, settings, output)
+        drawn, blocked_by = draw(asked, settings, output)
     except ValueError as error:  # the model's word for what it cannot use
         raise typer.BadParameter(str(error)) from error
     took_s = time.monotonic() - started
     print(f"{output}: {drawn.width} x {drawn.height} px, seed {drawn.seed}, {took_s:.1f} s")
+    if blocked_by is not None:
+        _fail(f"the picture is black: the cascade's safety checker took it for {blocked_by}")
 
 
 def main() -> None:
@@ -231,8 +234,12 @@ def _settings(kind: type[Settings], **options: object) -> Settings:
     try:
         return kind(**given)
     except ValidationError as error:
-        lines = [f"IMAGEN_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
-        raise typer.BadParameter("; ".join(lines)) from error
+        raise typer.BadParameter("; ".join(_told(each) for each in error.errors())) from error
+
+
+def _told(error: ErrorDetails) -> str:
+    """The variable, unless it is about more than one, and what is wrong."""
+    return ": ".join([*(f"IMAGEN_{str(name).upper()}" for name in error["loc"][:1]), error["msg"]])
 
 
 def _prepare_torch() -> None:

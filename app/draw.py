@@ -9,38 +9,43 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
 
 from app.errors import FieldProblem, InvalidRequest
 from app.remedies import OR_A_LIST
 from app.resolve import resolve
 from model.cascade import Cascade
+from model.finishing import Finished
 from workers import png
 from workers.describe import describe, settings_of
-from workers.jobs.job import JobParameters
+from workers.jobs.job import TEXT_STAGE, JobParameters
+from workers.main import load
 from workers.settings import WorkerSettings
 
 OPTIONS = {"prompt": "PROMPT", "negative_prompt": "--negative"}
 """The fields of a request that are not called the same on the command line."""
 
 
-def draw(request: Mapping[str, object], settings: WorkerSettings, output: Path) -> JobParameters:
-    """Write the PNG that a request is for; say what was drawn, every value decided.
+def draw(
+    request: Mapping[str, object], settings: WorkerSettings, output: Path
+) -> tuple[JobParameters, str | None]:
+    """Write the PNG that a request is for; say what was drawn, and what it is black for.
 
     request: as for POST /generate, with one value for all stages.
     Raises: ValueError that names the option, or the cascade's file, and the remedy.
     """
-    cascade = Cascade.load(settings.cascade, settings.device)
-    # How much work one client may ask for is the service's matter.
-    card = describe(cascade, settings.model_copy(update={"max_steps": sys.maxsize}))
+    # How much work one client may ask for is the service's matter, and which stages to serve.
+    settings = settings.model_copy(update={"max_steps": sys.maxsize, "stages": ()})
+    card = describe(load(settings), settings)
     try:
         parameters = resolve(dict(request), card)
     except InvalidRequest as error:
         raise ValueError("; ".join(_told(problem) for problem in error.problems)) from error
-    pixels = _draw(cascade, parameters)
+    needed = (TEXT_STAGE, *(stage.name for stage in parameters.stages))
+    cascade = load(settings.model_copy(update={"stages": needed}))
+    picture = _draw(cascade, parameters)
     metadata = {"cascade": cascade.name, "parameters": parameters.model_dump_json()}
-    output.write_bytes(png.encode(pixels, metadata))
-    return parameters
+    output.write_bytes(png.encode(picture.pixels, metadata))
+    return parameters, picture.blocked_by
 
 
 def _told(problem: FieldProblem) -> str:
@@ -49,8 +54,8 @@ def _told(problem: FieldProblem) -> str:
     return f"{option} {problem.problem}: {remedy}"
 
 
-def _draw(cascade: Cascade, parameters: JobParameters) -> Tensor:
-    """uint8 [H, W, 3], by the reference loop, with a bar for each stage on a terminal."""
+def _draw(cascade: Cascade, parameters: JobParameters) -> Finished:
+    """By the reference loop, with a bar for each stage on a terminal."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = {
@@ -63,5 +68,5 @@ def _draw(cascade: Cascade, parameters: JobParameters) -> Tensor:
             seed=parameters.seed,
             size=parameters.size,
             settings={stage.name: settings_of(stage) for stage in parameters.stages},
-            progress=lambda stage, done, _: bars.update(bar[stage], completed=done),
+            progress=lambda stage, done, of: bars.update(bar[stage], completed=done, total=of),
         )

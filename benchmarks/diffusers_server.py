@@ -64,7 +64,7 @@ def _draw(pipelines: Pipelines, request: Request) -> Answer:
 
 def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="as if_folders.py writes it")
+    parser.add_argument("--folder", type=Path, required=True, help="as sized_cascades.py writes it")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], required=True)
     options = parser.parse_args(arguments)

@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 
 from benchmarks import drawing, rounds
 from benchmarks.figures import Row, dtype_name, keep, told
-from benchmarks.if_folders import if_m_shape, write_if_cascade
+from benchmarks.sized_cascades import if_m_shape, write_if_cascade
 from model.cascade import Cascade
 from model.cpu import tune_for_cpu
 from model.stage import Stage

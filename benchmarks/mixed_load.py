@@ -18,8 +18,8 @@ import torch
 
 from benchmarks.arrivals import IMAGES, STEPS, Arrival, poisson_arrivals
 from benchmarks.figures import Row, dtype_name, keep, percentile, told
-from benchmarks.if_folders import picture_book_shape, write_if_cascade
 from benchmarks.serving import serving, serving_diffusers
+from benchmarks.sized_cascades import picture_book_shape, write_if_cascade
 from benchmarks.theirs import usual_dtype
 from model.devices import pick_device
 from model.picture_book.prompts import prompts

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks import drawing, rounds
 from benchmarks.figures import Row, dtype_name, keep, told
-from benchmarks.if_folders import if_m_shape, picture_book_shape, write_if_cascade
+from benchmarks.sized_cascades import if_m_shape, picture_book_shape, write_if_cascade
 from benchmarks.theirs import Asked, Pipelines, usual_dtype
 from model.cascade import Cascade
 from model.picture_book.prompts import prompts

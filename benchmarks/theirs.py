@@ -10,7 +10,7 @@ from diffusers import IFPipeline, IFSuperResolutionPipeline
 from PIL.Image import Image
 from torch import Tensor
 
-from benchmarks.if_folders import BASE, SUPER_RESOLUTION
+from benchmarks.sized_cascades import BASE, SUPER_RESOLUTION
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def usual_dtype(device: torch.device) -> torch.dtype:
 
 
 class Pipelines:
-    """Both stages of a folder that if_folders.py wrote."""
+    """Both stages of a folder that sized_cascades.py wrote."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype):
         self._base = _load(IFPipeline, folder / BASE, device, dtype)

@@ -84,8 +84,8 @@ class Cascade:
         size: int | None = None,
         settings: Mapping[str, StageSettings] | None = None,
         progress: Progress = lambda stage, done, steps: None,
-    ) -> Tensor:
-        """Draw one picture, one stage and one step at a time: uint8 [size, size, 3].
+    ) -> Finished:
+        """Draw one picture, one stage and one step at a time.
 
         size: pixels a side, one of sizes_px; None is the largest. settings: by stage name, where
         they differ from the stage's own. Raises ValueError for a size the cascade does not have.
@@ -100,10 +100,10 @@ class Cascade:
             trajectory = stage.start(seed, chosen, text, image)
             while not trajectory.is_finished:
                 stage.step([trajectory])
-                progress(stage.spec.name, trajectory.steps_done, chosen.steps)
+                progress(stage.spec.name, trajectory.steps_done, len(trajectory.plan))
             image = stage.finish(trajectory)
         assert image is not None
-        return self.finish(image).pixels
+        return self.finish(image)
 
     def finish(self, image: Tensor) -> Finished:
         """The picture of the last stage's output, [3, H, W] in [-1, 1], checked and marked."""

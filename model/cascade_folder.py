@@ -60,7 +60,7 @@ class StageEntry(_Entry):
 
     path: str
     steps: int | None = Field(default=None, ge=1)
-    sampler: Sampler = Sampler.DPMPP
+    sampler: Sampler | None = None
     guidance_scale: float | None = Field(default=None, ge=1)
     guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
     aug_level: Fraction | None = None
@@ -130,9 +130,8 @@ def read_cascade(source: str | Path | None = None) -> CascadeSpec:
     stages = tuple(read_stage(locate(each.path, beside=folder), each) for each in entries.stages)
     _check_order(file, [stage.spec for stage in stages])
     _check_widths(text, stages)
-    finishing = [FinishingSpec.read(stage.folder) for stage in stages]
-    last = next((each for each in reversed(finishing) if each is not None), None)
-    return CascadeSpec(entries.name, text, stages, last)
+    finishing = FinishingSpec.read([stage.folder for stage in stages])
+    return CascadeSpec(entries.name, text, stages, finishing)
 
 
 def _read_entries(file: Path, folder: Folder) -> CascadeFile:
@@ -173,7 +172,7 @@ def read_stage(folder: Folder, entry: StageEntry) -> PlacedStage:
         multiple=2 ** (len(unet.block_out_channels) - 1),
         schedule=scheduler.schedule,
         prediction=scheduler.prediction_type,
-        defaults=_defaults(folder, entry, unet.is_super_resolution),
+        defaults=_defaults(folder, entry, scheduler.sampler, unet.is_super_resolution),
         noising_schedule=noising,
         threshold=scheduler.threshold,
         variance=scheduler.variance,
@@ -182,7 +181,10 @@ def read_stage(folder: Folder, entry: StageEntry) -> PlacedStage:
     return PlacedStage(spec, folder, unet.text_width)
 
 
-def _defaults(folder: Folder, entry: StageEntry, is_super_resolution: bool) -> StageSettings:
+def _defaults(
+    folder: Folder, entry: StageEntry, written_by: Sampler, is_super_resolution: bool
+) -> StageSettings:
+    """A solver is kept; the other samplers are those of training, and slow."""
     steps, guidance_scale, aug_level = BASE_STEPS, BASE_GUIDANCE, entry.aug_level
     if is_super_resolution:
         steps, guidance_scale = SUPER_RESOLUTION_STEPS, SUPER_RESOLUTION_GUIDANCE
@@ -191,7 +193,7 @@ def _defaults(folder: Folder, entry: StageEntry, is_super_resolution: bool) -> S
         raise InvalidCascade(f"{folder} is a base, which takes no aug_level: leave it out")
     return StageSettings(
         steps=steps if entry.steps is None else entry.steps,
-        sampler=entry.sampler,
+        sampler=entry.sampler or (written_by if written_by.is_solver else Sampler.DPMPP),
         guidance_scale=guidance_scale if entry.guidance_scale is None else entry.guidance_scale,
         guidance_interval=entry.guidance_interval,
         aug_level=aug_level,
@@ -204,6 +206,12 @@ def _check_sampling(folder: Folder, spec: StageSpec, unet: UNetConfig) -> None:
         raise InvalidCascade(
             f"{folder}: variance_type learned_range needs a U-Net of 6 out_channels, not"
             f" {unet.out_channels}: set fixed_small in scheduler/scheduler_config.json"
+        )
+    if spec.size_px % spec.multiple:
+        raise InvalidCascade(
+            f"{folder}: sample_size {spec.size_px} is no multiple of {spec.multiple}, by which"
+            f" {len(unet.block_out_channels)} blocks make an image smaller: correct"
+            " unet/config.json"
         )
     try:
         plan(spec.schedule, spec.defaults, spec.variance)

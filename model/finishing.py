@@ -32,29 +32,34 @@ _POSITIONS = r".*\.position_ids"
 
 @dataclass(frozen=True)
 class FinishingSpec:
-    """folder: of the pipeline. What it lists of the two."""
+    """The pipelines' folders that have either; None where no stage does."""
 
-    folder: Folder
-    has_checker: bool
-    has_watermark: bool
+    checker: Folder | None
+    watermarker: Folder | None
 
     @classmethod
-    def read(cls, folder: Folder) -> "FinishingSpec | None":
-        """What model_index.json of a stage's folder asks for; None if nothing.
+    def read(cls, stages: Sequence[Folder]) -> "FinishingSpec | None":
+        """What model_index.json of the stages' folders asks for; of several the last one's.
 
-        Raises InvalidCascade where it lists what is not there.
+        Raises InvalidCascade where one lists what is not there.
         """
-        index = PipelineIndex.read(folder)
-        has_checker, has_watermark = index.lists(CHECKER), index.lists(WATERMARKER)
-        needed = [f"{CHECKER}/config.json", f"{EXTRACTOR}/preprocessor_config.json"]
-        for name in needed if has_checker else []:
-            file = folder.path / name
-            if not file.is_file():
-                raise InvalidCascade(
-                    f"{file} is missing, and model_index.json lists a {CHECKER}: download it, or"
-                    " set its entry to [null, null]"
-                )
-        return cls(folder, has_checker, has_watermark) if has_checker or has_watermark else None
+        checkers = [folder for folder in stages if PipelineIndex.read(folder).lists(CHECKER)]
+        marks = [folder for folder in stages if PipelineIndex.read(folder).lists(WATERMARKER)]
+        for folder in checkers:
+            _check_parts(folder)
+        if not checkers and not marks:
+            return None
+        return cls(checkers[-1] if checkers else None, marks[-1] if marks else None)
+
+
+def _check_parts(folder: Folder) -> None:
+    for name in (f"{CHECKER}/config.json", f"{EXTRACTOR}/preprocessor_config.json"):
+        file = folder.path / name
+        if not file.is_file():
+            raise InvalidCascade(
+                f"{file} is missing, and model_index.json lists a {CHECKER}: download it, or"
+                " set its entry to [null, null]"
+            )
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,14 @@ class FinishingFiles:
 
 def find_finishing_weights(spec: FinishingSpec, placement: Placement) -> FinishingFiles:
     """See find_weights."""
-    half = placement.half
-    checker = find_weights(spec.folder / CHECKER, "model", half=half) if spec.has_checker else ()
-    if not spec.has_watermark:
-        return FinishingFiles(checker, ())
-    stem = "diffusion_pytorch_model"
-    return FinishingFiles(checker, find_weights(spec.folder / WATERMARKER, stem, half=half))
+    return FinishingFiles(
+        _find(spec.checker, CHECKER, "model", placement),
+        _find(spec.watermarker, WATERMARKER, "diffusion_pytorch_model", placement),
+    )
+
+
+def _find(folder: Folder | None, name: str, stem: str, placement: Placement) -> tuple[Path, ...]:
+    return () if folder is None else find_weights(folder / name, stem, half=placement.half)
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Finishing:
 
     def __init__(self, spec: FinishingSpec, files: FinishingFiles, placement: Placement):
         self._checker = (
-            _Checker(spec.folder.path, files.checker, placement) if files.checker else None
+            None if spec.checker is None else _Checker(spec.checker.path, files.checker, placement)
         )
         self._watermarker = _new_watermarker(files.watermarker) if files.watermarker else None
 

@@ -60,7 +60,7 @@ class NetworkOptions:
     A batch is cut into the largest bucket and the rest padded to the smallest that holds it. With
     one bucket a row comes out the same to the last bit whatever it was batched with.
     compiled: use torch.compile, which on a GPU also records a CUDA graph. It compiles for each
-    bucket, so it needs them; pictures that are not square are run without.
+    bucket, so it needs them; pictures of another shape than the network's own are run without.
     """
 
     buckets: tuple[int, ...] | None = None
@@ -78,6 +78,7 @@ class Network:
         self.dtype: torch.dtype = unet.dtype
         self.buckets = None if options.buckets is None else tuple(sorted(options.buckets))
         self._unet = unet
+        self._own_shape = (unet.config["sample_size"],) * 2
         self._compiled: Any = None
         if options.compiled:
             # Each bucket of each stage is one more compilation of the same Python function.
@@ -85,6 +86,10 @@ class Network:
             self._compiled = torch.compile(unet, mode="reduce-overhead", dynamic=False)
         else:
             tune_for_cpu(unet)
+
+    @property
+    def is_compiled(self) -> bool:
+        return self._compiled is not None
 
     def __call__(self, rows: Rows) -> Tensor:
         """[R, 3 or, with a predicted variance, 6, H, W] float32."""
@@ -103,8 +108,7 @@ class Network:
 
     def _run(self, rows: Rows) -> Tensor:
         forward: Any = self._unet
-        height, width = rows.x.shape[-2:]
-        if self._compiled is not None and height == width:
+        if self._compiled is not None and rows.x.shape[-2:] == self._own_shape:
             forward = self._compiled
             torch.compiler.cudagraph_mark_step_begin()
         x = rows.x if rows.low_res is None else torch.cat([rows.x, rows.low_res], dim=1)

@@ -1,6 +1,7 @@
 """Reads scheduler_config.json of a diffusers folder into what sampling needs.
 
-Whatever it says that is not sampled here is refused by name: ignored, it would draw other pictures.
+Whatever it says that cannot be sampled here is refused by name: ignored, it would draw other
+pictures. Which sampler it was written by is told, and may be overruled.
 """
 
 import math

@@ -3,7 +3,7 @@
 Knows nothing of queues: which trajectories share a step is the caller's choice.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +52,7 @@ class Stage:
     def __init__(self, spec: StageSpec, network: Network):
         self.spec = spec
         self.network = network
+        self._under_way: deque[torch.cuda.Event] = deque()
         self._prepared: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
 
     def start(
@@ -74,6 +75,7 @@ class Stage:
             low_res=self._augment(low_res, seed, settings.aug_level, shape),
         )
 
+    @torch.inference_mode()
     def one_row(self, text: Tensor) -> Rows:
         """A row such as steps are made of, to try the network with. text: [tokens, width]."""
         low_res = torch.zeros(3, 8, 8) if self.spec.is_super_resolution else None
@@ -117,8 +119,8 @@ class Stage:
     def step(self, trajectories: Sequence[Trajectory]) -> None:
         """Advance each trajectory by one denoising step: one forward for all of one shape.
 
-        A guided image takes two rows of the forward, an unguided one takes one. On a GPU nothing
-        here waits for it.
+        A guided image takes two rows of the forward, an unguided one takes one. On a GPU this
+        waits for no more than the step before.
         """
         by_shape: defaultdict[tuple[int, ...], list[Trajectory]] = defaultdict(list)
         for trajectory in trajectories:
@@ -126,6 +128,15 @@ class Stage:
         for alike in by_shape.values():
             # Guided ones first, so that slices tell them apart.
             self._step_alike(sorted(alike, key=lambda t: not t.next_step.is_guided))
+        self._stay_close()
+
+    def _stay_close(self) -> None:
+        """Let the GPU be one step behind and no more, else arrivals wait for all that is queued."""
+        device = self.network.device
+        if device.type == "cuda":
+            self._under_way.append(torch.cuda.current_stream(device).record_event())
+            if len(self._under_way) > 1:
+                self._under_way.popleft().synchronize()
 
     def _step_alike(self, images: Sequence[Trajectory]) -> None:
         numbers = StepNumbers.of(torch.stack([t.table[t.steps_done] for t in images]))

@@ -63,7 +63,7 @@ def reference(cascade: Cascade, parameters: dict[str, Any], seed: int) -> NDArra
         size=size,
         settings=settings,
     )
-    return picture.numpy().astype(np.int16)
+    return picture.pixels.numpy().astype(np.int16)
 
 
 async def check_pictures(client: AsyncClient, cascade: Cascade, job: dict[str, Any]) -> None:

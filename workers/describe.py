@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from model.calibration import Calibration
 from model.cascade import Cascade
 from model.placement import Placement
 from model.plan import StageSettings
 from model.samplers import Sampler
 from model.stage import StageSpec
-from workers.capacity import Capacity
 from workers.jobs.card import CascadeCard, StageCard, StagePlace, WorkerCard
 from workers.jobs.job import StageParameters
 from workers.settings import WorkerSettings
@@ -34,7 +34,7 @@ def describe(cascade: Cascade, settings: WorkerSettings) -> CascadeCard:
 
 
 def describe_worker(
-    name: str, cascade: Cascade, served: Sequence[str], capacities: Mapping[str, Capacity]
+    name: str, cascade: Cascade, served: Sequence[str], capacities: Mapping[str, Calibration]
 ) -> WorkerCard:
     """The card of a worker that serves these stages, text among them."""
     return WorkerCard(
@@ -45,7 +45,7 @@ def describe_worker(
     )
 
 
-def _place(placement: Placement, capacity: Capacity | None) -> StagePlace:
+def _place(placement: Placement, capacity: Calibration | None) -> StagePlace:
     return StagePlace(
         device=str(placement.device),
         dtype=placement.precision,

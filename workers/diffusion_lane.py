@@ -69,9 +69,11 @@ class DiffusionLane:
         )
 
     def compute(self) -> list[Outcome]:
-        return [
-            self._outcome(self._tasks.pop(drawn.key), drawn.output) for drawn in self._engine.step()
-        ]
+        drawn = {each.key: each.output for each in self._engine.step()}
+        outcomes = [self._outcome(self._tasks[key], output) for key, output in drawn.items()]
+        for key in drawn:  # not before: those that cannot be finished are failed from there
+            del self._tasks[key]
+        return outcomes
 
     def _outcome(self, task: Task, output: Tensor) -> Outcome:
         """A picture after the last stage, else the bytes that the next one starts from."""
@@ -87,8 +89,10 @@ class DiffusionLane:
             await self._queue.commit(task, self._worker, output, following.name)
 
     async def fail_all(self, error: JobError) -> None:
-        for key in self._engine.clear():
-            await self._queue.fail(self._tasks.pop(key), self._worker, error)
+        self._engine.clear()
+        for key in list(self._tasks):
+            await self._queue.fail(self._tasks[key], self._worker, error)
+            del self._tasks[key]
 
     async def _finish(self, task: Task, finished: Finished) -> None:
         """Store the picture, then record it: a crash between the two stores it again, the same."""

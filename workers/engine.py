@@ -97,29 +97,28 @@ class StageEngine:
             del self._flying[each.key]
         return drawn
 
-    def clear(self) -> list[str]:
-        """Let all images go, after a step that failed; return their keys."""
-        keys = [*self._flying, *(admission.key for admission in self._arrivals)]
+    def clear(self) -> None:
+        """Let all images go, after a step that failed."""
         self._flying.clear()
         self._arrivals.clear()
-        return keys
 
     def _take_in(self) -> None:
         while self._arrivals:
             rows = self._rows(self._arrivals[0].settings)
             if self._flying and self._rows_in_flight + rows > self.capacity:
                 return
-            arrival = self._arrivals.popleft()
+            arrival = self._arrivals[0]
             trajectory = self.stage.start(
                 arrival.seed, arrival.settings, arrival.text, arrival.low_res
             )
             self._flying[arrival.key] = _Flying(trajectory, rows)
+            self._arrivals.popleft()
 
     def _let_go(self) -> None:
         while self._cancelled:
             key = self._cancelled.popleft()
             self._flying.pop(key, None)
-            for arrival in [a for a in self._arrivals if a.key == key]:
+            for arrival in [a for a in list(self._arrivals) if a.key == key]:
                 self._arrivals.remove(arrival)
 
     @property

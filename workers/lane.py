@@ -42,5 +42,5 @@ class Lane(Protocol):
         ...
 
     async def fail_all(self, error: JobError) -> None:
-        """Fail everything taken in, after a compute() that raised."""
+        """Fail everything taken in, after a compute() that raised; may be called again."""
         ...

@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 
+from model.calibration import Calibration
 from model.cascade import Cascade
-from workers.capacity import Capacity, find_capacities, network_options
+from workers.capacity import find_capacities, network_options
 from workers.compute import compute_thread
 from workers.describe import describe, describe_worker
 from workers.diffusion_lane import DiffusionLane
@@ -30,6 +31,8 @@ def run(settings: WorkerSettings) -> None:
 
     Raises InvalidCascade, also for a stage that the cascade does not have.
     """
+    # Until the worker can stop in good order, Ctrl-C ends it at once, also while it computes.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with compute_thread(settings.threads) as compute:
         cascade = compute.submit(load, settings).result()
         log.info("loaded %s", cascade.name)
@@ -78,7 +81,7 @@ async def open_worker(
 
 def _lanes(
     cascade: Cascade,
-    capacities: Mapping[str, Capacity],
+    capacities: Mapping[str, Calibration],
     queue: Queue,
     settings: WorkerSettings,
     worker: str,

@@ -1,8 +1,8 @@
 """What a worker is told through IMAGEN_* variables, on top of where the queue is."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from workers.jobs.settings import QueueSettings
@@ -40,6 +40,12 @@ class WorkerSettings(QueueSettings):
 
     max_steps: int = Field(default=250, ge=1)
     """The most denoising steps that a job may ask of one stage."""
+
+    @model_validator(mode="after")
+    def _one_way_to_count_rows(self) -> Self:
+        if self.rows is not None and self.exact_rows is not None:
+            raise ValueError("exact_rows says how many rows a step has: leave rows out")
+        return self
 
     @field_validator("stages", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from torch import Tensor
 
@@ -51,11 +52,13 @@ class TextLane:
         self._waiting.append(_Waiting(task, tuple(missing)))
 
     def compute(self) -> list[Outcome]:
-        batch = [self._waiting.popleft() for _ in range(min(CAPACITY, len(self._waiting)))]
+        batch = list(islice(self._waiting, CAPACITY))
         prompts = list(dict.fromkeys(prompt for each in batch for prompt in each.missing))
         encoded: dict[str, bytes] = {}
         if prompts:
             encoded = {p: tensors.to_bytes(e) for p, e in self._encode(prompts)}
+        for _ in batch:  # not before: those that cannot be encoded are failed from there
+            self._waiting.popleft()
         if not self._waiting:
             self._encoder.release()
         return [Outcome(each.task, {p: encoded[p] for p in each.missing}) for each in batch]
@@ -76,7 +79,8 @@ class TextLane:
 
     async def fail_all(self, error: JobError) -> None:
         while self._waiting:
-            await self._queue.fail(self._waiting.popleft().task, self._worker, error)
+            await self._queue.fail(self._waiting[0].task, self._worker, error)
+            self._waiting.popleft()
 
 
 def _prompts(task: Task) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def draw_with(folder: Path | None) -> Draw:
 
     def draw(texts: list[str], seeds: list[int]) -> list[Pixels]:
         return [
-            cascade.generate(text, seed=seed).numpy(force=True)
+            cascade.generate(text, seed=seed).pixels.numpy(force=True)
             for text, seed in zip(texts, seeds, strict=True)
         ]
 

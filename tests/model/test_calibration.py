@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from model.calibration import LONGEST_FORWARD_S, calibrate, knee
+from model import calibration
+from model.calibration import LONGEST_FORWARD_S, Calibration, calibrate, knee
 from model.network import Network, NetworkOptions, Rows
 from tests.tiny_cascade import TEXT_WIDTH
 
@@ -47,7 +48,7 @@ def test_rows_end_where_memory_does() -> None:
 
 
 def test_not_even_one_row_is_told() -> None:
-    with pytest.raises(MemoryError, match="larger device"):
+    with pytest.raises(MemoryError, match="not one row fits"):
         knee(hardware(fixed_ms=1, row_ms=1, fits=0), DOUBLINGS)
 
 
@@ -56,11 +57,11 @@ def test_no_forward_is_long() -> None:
     assert knee(slow, DOUBLINGS).rows == 1
 
 
-def test_a_real_network_is_tried_up_to_the_most_rows(tiny_cascade: Path) -> None:
+def test_a_real_network_is_tried(tiny_cascade: Path) -> None:
     unet = UNet2DConditionModel.from_pretrained(tiny_cascade / "base" / "unet")
     row = Rows(torch.zeros(1, 3, 8, 8), torch.zeros(1).long(), torch.zeros(1, 2, TEXT_WIDTH))
-    found = calibrate(Network(unet), row, most_rows=4)
-    assert found.rows in (1, 2, 4)
+    found = calibrate(Network(unet), row)
+    assert found.rows in (1, 2, 4, 8, 16, 32, 64, 128)
     assert found.row_ms > 0
 
 
@@ -68,3 +69,31 @@ def test_only_buckets_are_tried(tiny_cascade: Path) -> None:
     unet = UNet2DConditionModel.from_pretrained(tiny_cascade / "base" / "unet")
     row = Rows(torch.zeros(1, 3, 8, 8), torch.zeros(1).long(), torch.zeros(1, 2, TEXT_WIDTH))
     assert calibrate(Network(unet, NetworkOptions((3,))), row).rows == 3
+
+
+def test_rows_that_are_set_are_the_ones_that_are_timed(
+    tiny_cascade: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unet = UNet2DConditionModel.from_pretrained(tiny_cascade / "base" / "unet")
+    row = Rows(torch.zeros(1, 3, 8, 8), torch.zeros(1).long(), torch.zeros(1, 2, TEXT_WIDTH))
+    timed: list[int] = []
+
+    def forward_s(network: Network, rows: Rows) -> float:
+        timed.append(len(rows))
+        return 0.012
+
+    monkeypatch.setattr(calibration, "_forward_s", forward_s)
+    assert calibrate(Network(unet), row, rows=6) == Calibration(6, row_ms=2.0)
+    assert timed == [6]
+    buckets = NetworkOptions((1, 2, 4, 8, 16))
+    calibrate(Network(unet, buckets), row, rows=6)
+    assert timed[-4:] == [1, 2, 4, 8]  # whatever a step of six rows may need
+
+
+def test_one_row_is_tried_however_full_the_memory_is(
+    tiny_cascade: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "_has_memory_for_twice", lambda device, resting: False)
+    unet = UNet2DConditionModel.from_pretrained(tiny_cascade / "base" / "unet")
+    row = Rows(torch.zeros(1, 3, 8, 8), torch.zeros(1).long(), torch.zeros(1, 2, TEXT_WIDTH))
+    assert calibrate(Network(unet), row).rows == 1

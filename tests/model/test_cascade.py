@@ -18,7 +18,7 @@ def cascade(tiny_cascade: Path) -> Cascade:
 
 
 def test_the_same_seed_is_the_same_picture(cascade: Cascade) -> None:
-    once, again = (cascade.generate("a red cat", seed=3) for _ in range(2))
+    once, again = (cascade.generate("a red cat", seed=3).pixels for _ in range(2))
     assert once.shape == (16, 16, 3)
     assert torch.equal(once, again)
 
@@ -30,14 +30,14 @@ def test_seed_prompt_negative_prompt_and_size_each_matter(
     cascade: Cascade, change: dict[str, object]
 ) -> None:
     asked: dict[str, object] = {"prompt": "a red cat", "seed": 3}
-    changed = cascade.generate(**(asked | change))  # type: ignore[arg-type]
-    assert not torch.equal(cascade.generate("a red cat", seed=3)[: len(changed)], changed)
+    changed = cascade.generate(**(asked | change)).pixels  # type: ignore[arg-type]
+    assert not torch.equal(cascade.generate("a red cat", seed=3).pixels[: len(changed)], changed)
 
 
 def test_every_setting_of_a_stage_matters(cascade: Cascade) -> None:
     usual = StageSettings(steps=4, sampler="dpmpp", guidance_scale=2.0)
     pictures = [
-        cascade.generate("a cat", seed=0, size=8, settings={"8": settings})
+        cascade.generate("a cat", seed=0, size=8, settings={"8": settings}).pixels
         for settings in (
             usual,
             StageSettings(5, "dpmpp", 2.0),
@@ -123,12 +123,12 @@ def test_each_part_is_in_the_type_that_is_asked_for(tiny_cascade: Path) -> None:
     cascade = Cascade.load(tiny_cascade, "cpu,8=float32,16=bfloat16,text=int8")
     assert [stage.network.dtype for stage in cascade.stages] == [torch.float32, torch.bfloat16]
     assert cascade.placements.of("text").int8
-    assert cascade.generate("a red cat", seed=0).shape == (16, 16, 3)
+    assert cascade.generate("a red cat", seed=0).pixels.shape == (16, 16, 3)
 
 
 def test_the_text_encoder_need_not_stay(tiny_cascade: Path, cascade: Cascade) -> None:
     passing = Cascade.load(tiny_cascade, "cpu,float32", keep_text=False)
     assert not passing.text.is_loaded
-    picture = passing.generate("a red cat", seed=3)
+    picture = passing.generate("a red cat", seed=3).pixels
     assert not passing.text.is_loaded
-    assert torch.equal(picture, cascade.generate("a red cat", seed=3))
+    assert torch.equal(picture, cascade.generate("a red cat", seed=3).pixels)

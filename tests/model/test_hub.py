@@ -57,7 +57,7 @@ def drawn(source: str | Path) -> Tensor:
     """In two steps, which tell one network from another."""
     cascade = Cascade.load(source, "cpu,float32")
     settings = {"20": StageSettings(2, "ddim", 2.0)}
-    return cascade.generate("a red cat", seed=1, settings=settings)
+    return cascade.generate("a red cat", seed=1, settings=settings).pixels
 
 
 def test_a_reference_is_an_id_and_maybe_a_revision() -> None:

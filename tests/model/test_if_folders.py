@@ -95,7 +95,8 @@ def our_pictures(cascade: Cascade, sampler: str, **changes: str) -> dict[str, Pi
         "40": StageSettings(STEPS["40"], sampler, GUIDANCE["40"], aug_level=NOISE_LEVEL / 1000),
     }
     return {
-        name: cascade.generate(**asked, seed=SEED, size=int(name), settings=settings).numpy() / 255
+        name: cascade.generate(**asked, seed=SEED, size=int(name), settings=settings).pixels.numpy()
+        / 255
         for name in STEPS
     }
 

@@ -9,11 +9,14 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._dynamo.utils import counters
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from model.guidance import Prediction
+from model.calibration import calibrate
+from model.guidance import Prediction, Threshold
 from model.network import Network, NetworkOptions, Rows
 from model.plan import StageSettings
+from model.samplers import Sampler, Variance
 from model.schedule import Schedule
 from model.stage import Stage, StageSpec
 from model.trajectory import TextCondition, Trajectory
@@ -118,11 +121,31 @@ def test_with_one_bucket_an_image_is_the_same_to_the_last_bit_in_any_batch(
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch warns of itself
-def test_a_compiled_network_predicts_the_same(base: Any) -> None:
-    rows = random_rows(2, 8)
-    network = Network(base, NetworkOptions((4,), compiled=True))
+def test_calibration_compiles_all_that_steps_need_and_the_pictures_stay_the_same(base: Any) -> None:
+    plain = stage_of(Network(base))
+    compiled = stage_of(Network(base, NetworkOptions((2,), compiled=True)))
+    calibrate(compiled.network, compiled.one_row(torch.zeros(TOKENS, TEXT_WIDTH)))
+    graphs = counters["stats"]["unique_graphs"]
+    assert graphs > 0
+    expected, drawn = (begin(stage, seed=1) for stage in (plain, compiled))
+    for stage, image in ((plain, expected), (compiled, drawn)):
+        while not image.is_finished:
+            stage.step([image])
+    torch.testing.assert_close(drawn.x, expected.x, rtol=0, atol=1e-4)
+    assert counters["stats"]["unique_graphs"] == graphs
+
+
+def test_only_the_networks_own_shape_is_compiled(base: Any) -> None:
+    network = Network(base, NetworkOptions((2,), compiled=True))
+
+    def compiled(*args: object, **kwargs: object) -> None:
+        raise AssertionError("compiled for a shape that any client may ask for")
+
+    network._compiled = compiled
     with torch.inference_mode():
-        torch.testing.assert_close(network(rows), Network(base)(rows), rtol=0, atol=1e-5)
+        assert network(random_rows(2, 12)).shape == (2, 3, 12, 12)
+        with pytest.raises(AssertionError):
+            network(random_rows(2, 8))
 
 
 def test_a_compiled_network_needs_buckets(base: Any) -> None:
@@ -146,16 +169,45 @@ class NothingCrosses(TorchDispatchMode):
         return result
 
 
-def test_a_step_neither_reads_from_the_device_nor_copies_to_it(base: Any) -> None:
+class NoisyStage(Stage):
+    """Fresh noise has to cross, since it is drawn on the CPU; only that."""
+
+    def _fresh_noise(self, image: Trajectory) -> Tensor:
+        with _disable_current_modes():
+            return super()._fresh_noise(image)
+
+
+@pytest.mark.parametrize("is_super_resolution", [False, True])
+def test_a_step_neither_reads_from_the_device_nor_copies_to_it(
+    base: Any, super_resolution: Any, is_super_resolution: bool
+) -> None:
     """On the meta device, which has no values, reading one raises by itself."""
+    config = dict((super_resolution if is_super_resolution else base).config)
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(base.config)
-    stage = stage_of(Network(unet.eval()))
-    images = [begin(stage, seed, steps) for seed, steps in ((0, 2), (1, 5), (4, 3), (5, 3))]
+        unet = UNet2DConditionModel.from_config(config | {"out_channels": 6})
+    spec = StageSpec(
+        "8",
+        8,
+        2,
+        Schedule(),
+        Prediction.EPSILON,
+        StageSettings(4, "ddpm", 3.0),
+        noising_schedule=Schedule() if is_super_resolution else None,
+        threshold=Threshold(cap=1.5, ratio=0.95),
+        variance=Variance.LEARNED_RANGE,
+    )
+    stage = NoisyStage(spec, Network(unet.eval()))
+    text = TextCondition(*torch.randn(2, TOKENS, TEXT_WIDTH))
+    low_res = torch.zeros(3, 2, 2) if is_super_resolution else None
+    aug_level = 0.1 if is_super_resolution else None
+    images = [
+        stage.start(0, StageSettings(2, sampler, scale, aug_level), text, low_res)
+        for sampler, scale in zip(Sampler, (1.0, 2.0, 3.0, 1.0, 2.0, 3.0), strict=True)
+    ]
     with NothingCrosses():
         stage.step(images)
         stage.step(images)
-    assert images[0].is_finished
+    assert all(image.is_finished for image in images)
 
 
 def test_that_guard_notices_a_copy() -> None:

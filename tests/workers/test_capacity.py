@@ -39,3 +39,8 @@ def test_compiled_networks_have_buckets() -> None:
     assert network_options(WorkerSettings(compile=True)).buckets == COMPILED_BUCKETS
     assert network_options(WorkerSettings(compile=True, exact_rows=8)).buckets == (8,)
     assert network_options(WorkerSettings()).buckets is None
+
+
+def test_rows_are_set_in_one_way() -> None:
+    with pytest.raises(ValueError, match="leave rows out"):
+        WorkerSettings(rows=4, exact_rows=4)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from model.calibration import Calibration
 from model.cascade import Cascade
-from workers.capacity import Capacity
 from workers.describe import describe, describe_worker, settings_of
 from workers.jobs.card import StagePlace
 from workers.jobs.job import StageParameters
@@ -28,7 +28,7 @@ def test_the_card_has_what_each_stage_is_and_its_defaults(cascade: Cascade) -> N
 
 
 def test_a_worker_tells_where_its_own_stages_run(cascade: Cascade) -> None:
-    card = describe_worker("w1", cascade, ["text", "16"], {"16": Capacity(rows=8, row_ms=1.234)})
+    card = describe_worker("w1", cascade, ["text", "16"], {"16": Calibration(rows=8, row_ms=1.234)})
     here = StagePlace(device="cpu", dtype="float32")
     measured = here.model_copy(update={"rows": 8, "row_ms": 1.23})
     assert (card.name, card.stages) == ("w1", {"text": here, "16": measured})

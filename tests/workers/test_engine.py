@@ -141,10 +141,21 @@ def test_a_cancelled_image_is_let_go_and_the_others_are_not(
     assert keys(run_dry(engine)) == {"1"}
 
 
-def test_clear_names_everything_it_lets_go(stage: Stage, text: TextCondition) -> None:
+def test_clear_lets_everything_go(stage: Stage, text: TextCondition) -> None:
     engine = StageEngine(stage, capacity=1)
     for key in ("0", "1"):
         engine.admit(admission(key, text))
     engine.step()
-    assert engine.clear() == ["0", "1"]
+    engine.clear()
     assert engine.in_flight == 0
+    assert engine.step() == []
+
+
+def test_an_image_that_cannot_be_started_is_still_there_to_be_failed(
+    stage: Stage, text: TextCondition
+) -> None:
+    engine = StageEngine(stage, capacity=4)
+    engine.admit(admission("0", text, steps=5000))
+    with pytest.raises(ValueError, match="steps must be"):
+        engine.step()
+    assert engine.in_flight == 1

@@ -31,7 +31,7 @@ def cascade() -> Cascade:
 
 def test_a_red_apple_on_a_blue_background(cascade: Cascade) -> None:
     apple = Scene(Single(Figure(THINGS["apple"], "red")), ground="blue")
-    pixels = cascade.generate("a red apple on a blue background", seed=7)
+    pixels = cascade.generate("a red apple on a blue background", seed=7).pixels
     assert judge(pixels.numpy(), apple).right
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from benchmarks.if_folders import Config, if_m_shape
+from benchmarks.sized_cascades import Config, if_m_shape
 
 
 @pytest.mark.parametrize(
