@@ -10,13 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
 
 from benchmarks import drawing, rounds
 from benchmarks.figures import Row, dtype_name, keep, told
 from benchmarks.sized_cascades import if_m_shape, write_if_cascade
 from model.cascade import Cascade
-from model.cpu import tune_for_cpu
 from model.stage import Stage
 from model.trajectory import TextCondition
 from workers.engine import Admission, StageEngine
@@ -31,10 +29,9 @@ def main(arguments: Sequence[str] = ()) -> None:
         for source in sources:
             cascade = Cascade.load(source)
             [text] = drawing.encode(cascade, ["a red apple"])
-            for placed, stage in zip(cascade.spec.stages, cascade.stages, strict=True):
-                unet = _load_unet(placed.folder.path / "unet", stage)
+            for stage in cascade.stages:
                 rows_of_a_step = options.rows or drawing.rows_of_a_step(cascade)[stage.spec.name]
-                measured = _measure(stage, unet, text, max(2, rows_of_a_step), options)
+                measured = _measure(stage, text, max(2, rows_of_a_step), options)
                 rows.append(told({"cascade": cascade.name, **measured}))
     keep("engine", {"goal": "ratio at least 0.95", "rounds": options.rounds, "stages": rows})
 
@@ -57,26 +54,12 @@ def _sources() -> Iterator[list[Path | None]]:
         yield [None, write_if_cascade(Path(folder), if_m_shape())]
 
 
-def _load_unet(folder: Path, stage: Stage) -> UNet2DConditionModel:
-    """A second copy of the stage's U-Net, tuned as the stage's own is."""
-    unet = UNet2DConditionModel.from_pretrained(folder, dtype=stage.network.dtype)
-    unet.to(device=stage.network.device, memory_format=torch.channels_last).eval()
-    tune_for_cpu(unet)
-    return unet
-
-
-def _measure(
-    stage: Stage,
-    unet: UNet2DConditionModel,
-    text: TextCondition,
-    rows: int,
-    options: argparse.Namespace,
-) -> Row:
+def _measure(stage: Stage, text: TextCondition, rows: int, options: argparse.Namespace) -> Row:
     images = rows // 2
     seconds = rounds.interleaved(
         {
             "ours": _engine(stage, text, images, options.steps),
-            "theirs": _forwards(stage, unet, text, images, options.steps),
+            "theirs": _forwards(stage, text, images, options.steps),
         },
         options.rounds,
     )
@@ -100,10 +83,9 @@ def _engine(stage: Stage, text: TextCondition, images: int, steps: int) -> Calla
     return lambda: drawing.run(StageEngine(stage, 2 * images), admissions)
 
 
-def _forwards(
-    stage: Stage, unet: UNet2DConditionModel, text: TextCondition, images: int, steps: int
-) -> Callable[[], object]:
-    """As many forwards as the engine takes steps, with nothing between them."""
+def _forwards(stage: Stage, text: TextCondition, images: int, steps: int) -> Callable[[], object]:
+    """As many forwards of the same U-Net as the engine takes steps, with nothing between them."""
+    unet = stage.network.unet
     device, dtype = stage.network.device, stage.network.dtype
     rows, size_px, channels = 2 * images, stage.spec.size_px, unet.config["in_channels"]
     x = torch.randn(rows, channels, size_px, size_px).to(device, dtype)

@@ -77,7 +77,7 @@ class Network:
         self.device: torch.device = unet.device
         self.dtype: torch.dtype = unet.dtype
         self.buckets = None if options.buckets is None else tuple(sorted(options.buckets))
-        self._unet = unet
+        self.unet = unet
         self._own_shape = (unet.config["sample_size"],) * 2
         self._compiled: Any = None
         if options.compiled:
@@ -107,7 +107,7 @@ class Network:
             yield part, next(bucket for bucket in self.buckets if bucket >= len(part))
 
     def _run(self, rows: Rows) -> Tensor:
-        forward: Any = self._unet
+        forward: Any = self.unet
         if self._compiled is not None and rows.x.shape[-2:] == self._own_shape:
             forward = self._compiled
             torch.compiler.cudagraph_mark_step_begin()
