@@ -31,7 +31,13 @@ def export(base_run: Path, super_resolution_run: Path | None, folder: Path) -> N
     encoder.half().save_pretrained(base / "text_encoder")
     _export_stage(new_base_unet(), averages["unet"], base)
     stages: list[dict[str, Any]] = [
-        {"path": "base", "steps": 16, "sampler": "dpmpp", "guidance_scale": 3.0}
+        {
+            "path": "base",
+            "steps": 16,
+            "sampler": "dpmpp",
+            "guidance_scale": 3.0,
+            "guidance_interval": [0.4, 0.9],
+        }
     ]
     if super_resolution_run is not None:
         weights = load_averages(super_resolution_run)["unet"]
