@@ -63,8 +63,9 @@ class Heartbeat:
         """
         with queue_errors():
             self._redis.set(keys.worker(self._worker.name), 1, px=round(self._lease_s * 1000))
-        card.publish(self._redis, self._cascade, self._lease_s)
+        # The cascade's card last: it is what makes the service ready, which then knows its worker.
         card.publish_worker(self._redis, self._worker, self._lease_s)
+        card.publish(self._redis, self._cascade, self._lease_s)
 
     def __enter__(self) -> Self:
         self.start()
