@@ -63,7 +63,7 @@ def knee(forward_s: Callable[[int], float], sizes: Iterable[int]) -> Calibration
         if taken_s is None:
             break
         tried.append(Calibration(rows, row_ms=1000 * taken_s / rows))
-        log.info("%d rows: %.1f ms each", rows, tried[-1].row_ms)
+        log.info("rows %d: %.1f ms each", rows, tried[-1].row_ms)
         if 2 * taken_s > LONGEST_FORWARD_S:
             break
     if not tried:
@@ -76,7 +76,7 @@ def _unless_out_of_memory(forward_s: Callable[[int], float], rows: int) -> float
     try:
         return forward_s(rows)
     except torch.OutOfMemoryError:
-        log.info("%d rows: out of memory", rows)
+        log.info("rows %d: out of memory", rows)
         return None
 
 

@@ -8,16 +8,16 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from model.cascade_folder import CascadeSpec, PlacedStage, read_cascade
 from model.errors import InvalidCascade
 from model.finishing import Finished, Finishing, find_finishing_weights
+from model.loading.cascade_folder import CascadeSpec, PlacedStage, read_cascade
+from model.loading.weights import as_placed, fill, find_weights, without_weights
 from model.network import Network, NetworkOptions
 from model.placement import TEXT, Placement, Placements
 from model.plan import StageSettings
 from model.stage import Stage
 from model.text import TextEncoder
 from model.trajectory import TextCondition
-from model.weights import as_placed, fill, find_weights, without_weights
 
 Progress = Callable[[str, int, int], None]
 """Called after each step with (stage, steps done, steps in all)."""

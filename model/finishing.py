@@ -17,10 +17,10 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil
 
 from model.errors import InvalidCascade
-from model.folder import Folder
+from model.loading.folder import Folder
+from model.loading.stage_folder import PipelineIndex
+from model.loading.weights import as_placed, fill, find_weights, without_weights
 from model.placement import Placement
-from model.stage_folder import PipelineIndex
-from model.weights import as_placed, fill, find_weights, without_weights
 
 CHECKER, WATERMARKER, EXTRACTOR = "safety_checker", "watermarker", "feature_extractor"
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.weights import Convert
+from model.loading.weights import Convert
 
 LEAST_SCALE = 1e-12
 """Of a row of zeros, which has none."""

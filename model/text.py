@@ -10,10 +10,10 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5EncoderModel
 
 from model.errors import InvalidCascade
-from model.folder import Folder
 from model.int8 import as_int8, with_int8_layers
+from model.loading.folder import Folder
+from model.loading.weights import Convert, as_placed, fill, find_weights, without_weights
 from model.placement import Placement
-from model.weights import Convert, as_placed, fill, find_weights, without_weights
 
 _SAMPLED_BYTES = 1 << 20
 

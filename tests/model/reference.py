@@ -13,10 +13,10 @@ from diffusers.schedulers import scheduling_ddpm
 from hypothesis import strategies as st
 from torch import Tensor
 
+from model.loading.scheduler_config import SchedulerConfig
 from model.network import Network, Rows
 from model.noise import noise
 from model.plan import StageSettings
-from model.scheduler_config import SchedulerConfig
 from model.stage import Stage, StageSpec
 from model.trajectory import TextCondition
 

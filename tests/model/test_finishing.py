@@ -14,10 +14,10 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil
 
 from model.cascade import Cascade
-from model.cascade_folder import read_cascade
 from model.errors import InvalidCascade
 from model.finishing import Finished, Finishing, FinishingSpec, find_finishing_weights
-from model.folder import Folder
+from model.loading.cascade_folder import read_cascade
+from model.loading.folder import Folder
 from model.placement import Placement
 
 PLACEMENT = Placement(torch.device("cpu"), torch.float32)

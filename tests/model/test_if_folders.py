@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.cascade import Cascade
+from model.loading.scheduler_config import COSINE_MIN_LOG_SNR_HALF
 from model.noise import noise
 from model.plan import StageSettings
-from model.scheduler_config import COSINE_MIN_LOG_SNR_HALF
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from model.int8 import Int8Linear, as_int8, with_int8_layers
-from model.weights import as_placed
+from model.loading.weights import as_placed
 
 CPU = torch.device("cpu")
 

@@ -18,12 +18,12 @@ from diffusers import (
 from torch import Tensor
 
 from model.guidance import Prediction
+from model.loading.scheduler_config import COSINE_MIN_LOG_SNR_HALF
 from model.network import Network
 from model.noise import noise
 from model.plan import StageSettings
 from model.samplers import Variance
 from model.schedule import Schedule
-from model.scheduler_config import COSINE_MIN_LOG_SNR_HALF
 from model.stage import Stage, StageSpec
 from model.trajectory import TextCondition, Trajectory
 from tests.model.reference import TEXT, PseudoNetwork, Reference, read, stage_for

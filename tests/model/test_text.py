@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import T5EncoderModel
 
 from model.errors import InvalidCascade
-from model.folder import Folder
+from model.loading.folder import Folder
 from model.placement import Placement
 from model.text import TextEncoder, TextSpec
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from model.cascade import Cascade
-from model.cascade_folder import picture_book_folder
+from model.loading.cascade_folder import picture_book_folder
 from model.picture_book.oracle import judge
 from model.picture_book.scenes import Figure, Scene, Single
 from model.picture_book.things import THINGS

@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.config_file import read_config
 from model.guidance import Prediction, Threshold
+from model.loading.config_file import read_config
 from model.samplers import Sampler, Variance
 from model.schedule import CLEAN, Schedule
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from model.errors import InvalidCascade
-from model.folder import Folder
+from model.loading.folder import Folder
 
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 SHOWN = 3

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from model.config_file import read_config
 from model.errors import InvalidCascade
-from model.folder import Folder
+from model.loading.config_file import read_config
+from model.loading.folder import Folder
 
 OF_LATENT_SPACE = ("vae", "vqvae", "movq", "vqmodel")
 """Parts of pipelines that do not draw pixels."""

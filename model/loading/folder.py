@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import InvalidCascade
-from model.hub import Repository, Snapshot
+from model.loading.hub import Repository, Snapshot
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from model.cascade_folder import read_cascade
 from model.errors import InvalidCascade
 from model.guidance import Threshold
+from model.loading.cascade_folder import read_cascade
 from model.plan import StageSettings
 from model.samplers import Variance
 

@@ -12,15 +12,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from model.config_file import read_config
 from model.errors import InvalidCascade
 from model.finishing import FinishingSpec
-from model.folder import Folder, locate
+from model.loading.config_file import read_config
+from model.loading.folder import Folder, locate
+from model.loading.scheduler_config import SchedulerConfig
+from model.loading.stage_folder import PipelineIndex, TextEncoderConfig, UNetConfig
 from model.plan import StageSettings, plan
 from model.samplers import Sampler, Variance
-from model.scheduler_config import SchedulerConfig
 from model.stage import StageSpec
-from model.stage_folder import PipelineIndex, TextEncoderConfig, UNetConfig
 from model.text import TextSpec
 
 CASCADE_FILE = "cascade.json"

@@ -12,9 +12,9 @@ from huggingface_hub import constants
 from torch import Tensor
 
 from model.cascade import Cascade
-from model.cascade_folder import read_cascade
 from model.errors import InvalidCascade
-from model.hub import Repository
+from model.loading.cascade_folder import read_cascade
+from model.loading.hub import Repository
 from model.plan import StageSettings
 from tests.hub_server import COMMIT, HubServer, serving
 

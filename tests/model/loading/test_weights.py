@@ -11,8 +11,8 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from model.errors import InvalidCascade
-from model.folder import Folder
-from model.weights import as_placed, fill, find_weights, without_weights
+from model.loading.folder import Folder
+from model.loading.weights import as_placed, fill, find_weights, without_weights
 
 STEM = "diffusion_pytorch_model"
 CPU = torch.device("cpu")
@@ -143,7 +143,7 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
-from model.weights import as_placed, fill, without_weights
+from model.loading.weights import as_placed, fill, without_weights
 
 layers, width, dtype, file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
 make = lambda: nn.Sequential(*(nn.Linear(width, width, bias=False) for _ in range(layers)))

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 
 from model.errors import InvalidCascade
 from model.guidance import Prediction, Threshold
+from model.loading.scheduler_config import COSINE_MIN_LOG_SNR_HALF, SchedulerConfig
 from model.samplers import Sampler, Variance
 from model.schedule import CLEAN, Schedule
-from model.scheduler_config import COSINE_MIN_LOG_SNR_HALF, SchedulerConfig
 from tests.model.reference import CLASSES, schedulers
 
 NO_FIELD_OF_OURS = {"self", "lambda_min_clipped", "variance_type"}

@@ -1,0 +1,1 @@
+"""Reads what a cascade is, from folders, files and the hub, and fills networks with weights."""
