@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from diffusers.pipelines.deepfloyd_if import IFSafetyChecker, IFWatermarker
 from diffusers.utils.pil_utils import numpy_to_pil
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import CLIPConfig, CLIPImageProcessorPil
+from transformers import CLIPConfig
 
 from model.errors import InvalidCascade
 from model.loading.folder import Folder
@@ -114,6 +113,10 @@ class Finishing:
 
 class _Checker:
     def __init__(self, folder: Path, files: Sequence[Path], placement: Placement):
+        # Slow to import, and few cascades have one.
+        from diffusers.pipelines.deepfloyd_if import IFSafetyChecker
+        from transformers import CLIPImageProcessorPil
+
         self._placement = placement
         self._extractor = CLIPImageProcessorPil.from_pretrained(folder / EXTRACTOR)
         # Its own from_pretrained fails with transformers 5.
@@ -132,7 +135,10 @@ class _Checker:
         return images, "nsfw" if nsfw else "watermark" if marked else None
 
 
-def _new_watermarker(files: Sequence[Path]) -> IFWatermarker:
+def _new_watermarker(files: Sequence[Path]) -> Any:
+    """diffusers' IFWatermarker."""
+    from diffusers.pipelines.deepfloyd_if import IFWatermarker
+
     watermarker = IFWatermarker()
     fill(watermarker, files, as_placed(torch.device("cpu"), torch.float32))
     return watermarker

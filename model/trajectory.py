@@ -54,11 +54,6 @@ class Trajectory:
     def next_step(self) -> Step:
         return self.plan[self.steps_done]
 
-    @property
-    def rows(self) -> int:
-        """Rows of the network's batch that its next step takes."""
-        return 2 if not self.is_finished and self.next_step.is_guided else 1
-
     def advance(self, x: Tensor, x0: Tensor) -> None:
         self.x, self.x0 = x, x0
         self.steps_done += 1
