@@ -152,11 +152,8 @@ def test_only_a_guided_step_asks_the_network_twice() -> None:
     network = PseudoNetwork()
     asked = StageSettings(5, "ddim", guidance_scale=3.0, guidance_interval=(0.3, 0.7))
     stage, trajectory = start(asked, network)
-    rows = []
-    while not trajectory.is_finished:
-        rows.append(trajectory.rows)
-        stage.step([trajectory])
-    assert network.rows == rows == [1, 2, 2, 1, 1]
+    step_to_the_end(stage, [trajectory])
+    assert network.rows == [1, 2, 2, 1, 1]
 
 
 def test_a_batch_of_guided_and_unguided_images_is_one_forward() -> None:
