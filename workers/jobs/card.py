@@ -99,7 +99,7 @@ def publish_worker(redis: "BlockingRedis", card: WorkerCard, lease_s: float) -> 
     """
     show = redis.register_script(source("show_worker"))
     with queue_errors():
-        show([keys.workers()], [card.name, round(lease_s * 1000), card.model_dump_json()])
+        show([], [card.name, round(lease_s * 1000), card.model_dump_json()])
 
 
 def withdraw_worker(redis: "BlockingRedis", card: WorkerCard) -> None:

@@ -8,12 +8,17 @@ class ImagenError(Exception):
     ├── JobNotFound         no job of this id, or its record has expired
     ├── ImageNotFound       no such image in the store, or a path that cannot name one
     ├── NoCard              no living worker has published a cascade card
+    ├── RequestKeyReused    an idempotency key that came with another request before
+    ├── QuotaExceeded       workers/jobs/admission.py: no room for more images
     ├── InputExpired        an embedding or artifact that a task needs is gone
+    ├── ImageStoreUnavailable   the image store cannot be written
     ├── QueueUnavailable    Redis cannot be reached, or cannot take the write
     ├── ServerNotStarted    the embedded server cannot be started
     ├── CannotListen        app/address.py: the port is taken, or not ours to use
+    ├── Unguarded           app/address.py: other machines would be served without a key
     ├── ProgramRefused      app/supervisor.py: a child process says that it was started wrongly
     ├── QueueEnded          app/serve.py: the embedded server ended while it was in use
+    ├── StepTooLong         workers/worker.py: a step outlived the grace of a worker that stops
     └── RequestError        app/errors.py: a request that is refused, by field
     """
 
@@ -30,8 +35,16 @@ class NoCard(ImagenError):
     """No living worker has published a cascade card."""
 
 
+class RequestKeyReused(ImagenError):
+    """An idempotency key that came with another request before."""
+
+
 class InputExpired(ImagenError):
     """An embedding or artifact that a task needs is gone; the job cannot go on."""
+
+
+class ImageStoreUnavailable(ImagenError):
+    """The image store cannot be written: full, read-only, or away."""
 
 
 class QueueUnavailable(ImagenError):

@@ -9,6 +9,7 @@ from workers.jobs import card, keys
 from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.connect import connect_blocking, queue_errors
 from workers.jobs.errors import QueueUnavailable
+from workers.jobs.scripts import source
 from workers.jobs.settings import QueueSettings
 
 BEATS_PER_LEASE = 5
@@ -61,8 +62,9 @@ class Heartbeat:
 
         Raises: QueueUnavailable.
         """
+        beat = self._redis.register_script(source("beat"))
         with queue_errors():
-            self._redis.set(keys.worker(self._worker.name), 1, px=round(self._lease_s * 1000))
+            beat([], [self._worker.name, round(self._lease_s * 1000)])
         # The cascade's card last: it is what makes the service ready, which then knows its worker.
         card.publish_worker(self._redis, self._worker, self._lease_s)
         card.publish(self._redis, self._cascade, self._lease_s)

@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,14 @@ class ImageStore(Protocol):
         """
         ...
 
+    def remove(self, path: str) -> None:
+        """Takes one image away; one that is not there is not missed."""
+        ...
+
+    def remove_job(self, job_id: str) -> None:
+        """Takes away every image of a job, and what a killed worker has left of one."""
+        ...
+
 
 class FolderImageStore:
     """An ImageStore in a folder. Follows no symlink below it, and shows no half-written image."""
@@ -49,6 +57,12 @@ class FolderImageStore:
         Raises: OSError where the folder cannot be written.
         """
         folder_name, name = _split(path)
+        while True:
+            # Who removes another image of the job may take the folder away at any step.
+            with suppress(FileNotFoundError):
+                return self._put(folder_name, name, data)
+
+    def _put(self, folder_name: str, name: str, data: bytes) -> bytes:
         self._root.mkdir(parents=True, exist_ok=True)
         with _folder(self._root) as root:
             try:
@@ -60,7 +74,8 @@ class FolderImageStore:
                 try:
                     _write(folder, name, data)
                 except FileExistsError:
-                    return _read(folder, name)
+                    data = _read(folder, name)
+                _sweep(folder, name)
         return data
 
     def get(self, path: str) -> bytes:
@@ -71,6 +86,35 @@ class FolderImageStore:
                 return _read(folder, name)
         except (OSError, ValueError) as error:
             raise ImageNotFound(path) from error
+
+    def remove(self, path: str) -> None:
+        """See ImageStore.
+
+        Raises: OSError where the folder cannot be written.
+        """
+        folder_name, name = _split(path)
+        with suppress(FileNotFoundError):
+            with _folder(self._root) as root, _folder(folder_name, root) as folder:
+                os.unlink(name, dir_fd=folder)
+            self._remove_empty(folder_name)
+
+    def remove_job(self, job_id: str) -> None:
+        """See ImageStore.
+
+        Raises: OSError where the folder cannot be written.
+        """
+        folder_name, _ = _split(image_path(job_id, 0))
+        with suppress(FileNotFoundError):
+            with _folder(self._root) as root, _folder(folder_name, root) as folder:
+                for name in _names(folder):
+                    with suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=folder)
+            self._remove_empty(folder_name)
+
+    def _remove_empty(self, folder_name: str) -> None:
+        """One that has an image again, by a worker that came late, stays."""
+        with _folder(self._root) as root, suppress(OSError):
+            os.rmdir(folder_name, dir_fd=root)
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -104,12 +148,28 @@ def _write(folder: int, name: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+        try:
+            os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except FileNotFoundError as error:  # swept away by one who was faster
+            raise FileExistsError(name) from error
     finally:
-        os.unlink(beside, dir_fd=folder)
+        with suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=folder)
     os.fsync(folder)
+
+
+def _sweep(folder: int, name: str) -> None:
+    """Unlinks what others have left, or are writing, beside an image that is there."""
+    for beside in _names(folder):
+        if beside.startswith(f".{name}."):
+            with suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=folder)
 
 
 def _read(folder: int, name: str) -> bytes:
     with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb") as file:
         return file.read()
+
+
+def _names(folder: int) -> list[str]:
+    return os.listdir(folder)

@@ -53,13 +53,7 @@ class Inputs:
         return cast(bytes, value)
 
 
-def task_image(task: Task) -> int:
-    """The index of the image that a diffusion task is about."""
-    assert task.image is not None, "a text task has no image"
-    return task.image
-
-
 def input_field(task: Task) -> str:
     """Where the task's input lies in the job's artifacts; '' at the base stage, which has none."""
     before = task.parameters.stage_before(task.stage)
-    return keys.artifact_field(task_image(task), before.name) if before else ""
+    return keys.artifact_field(task.image, before.name) if before else ""

@@ -67,6 +67,15 @@ class JobParameters(Record):
     stages: tuple[StageParameters, ...] = Field(min_length=1)
     """The diffusion stages to run, in order."""
 
+    @property
+    def image_cost(self) -> int:
+        """The work of one image in thousands of pixels stepped; a guided step counts twice."""
+        pixels = sum(
+            stage.steps * stage.width * stage.height * (1 if stage.guidance_scale == 1 else 2)
+            for stage in self.stages
+        )
+        return max(1, round(pixels / 1000))
+
     def image_seed(self, index: int) -> int:
         """Image i draws its noise from seed + i, wrapped to 32 bits."""
         return (self.seed + index) % SEEDS
@@ -95,8 +104,16 @@ class JobParameters(Record):
         raise KeyError(name)
 
 
+class Priority(StrEnum):
+    """What goes first. Among equals, owners share."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 class JobStatus(StrEnum):
-    """queued -> running -> one of the terminal four."""
+    """queued -> running, from the first step of drawing -> one of the terminal four."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -116,6 +133,8 @@ class JobError(Record):
 
     code: str
     message: str
+    image: int | None = None
+    """Index of the image that it is about; None where it is the whole job."""
 
 
 class ImageResult(Record):
@@ -135,32 +154,81 @@ class ImageResult(Record):
     """What a safety checker made the picture black for: nsfw or watermark."""
 
 
+def new_job_id() -> str:
+    """128 random bits in hex: unguessable, and safe in a URL and as a folder's name."""
+    return secrets.token_hex(16)
+
+
+class Webhook(Record):
+    """Whom to tell that a job has ended."""
+
+    url: str
+    base: str
+    """The service's own URL as the client reached it, for the links in what is told."""
+
+
+class NewJob(Record):
+    """A job as it is asked for."""
+
+    id: str = Field(default_factory=new_job_id)
+    owner: str = ""
+    """Whose it is; "" where the service asks no one for a key."""
+    priority: Priority = Priority.NORMAL
+    parameters: JobParameters
+    deadline_s: float | None = Field(default=None, gt=0)
+    """From the moment it is accepted; a job that is not done by then expires."""
+    webhook: Webhook | None = None
+
+
 class Job(Record):
-    """A job as the queue has it. Times are unix seconds."""
+    """A job as the queue has it. Times are unix seconds, by Redis's clock."""
 
     id: str
+    owner: str = ""
+    priority: Priority = Priority.NORMAL
     status: JobStatus = JobStatus.QUEUED
     parameters: JobParameters
     images: tuple[ImageResult, ...] = ()
     """Those done so far, by index."""
     error: JobError | None = None
+    """Why it has no more of them. Where one image failed, the others are still drawn."""
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    deadline_at: float | None = None
+    webhook: Webhook | None = None
+    erased: bool = False
+    """Its owner has deleted it: prompts and images are gone."""
 
 
 class Task(Record):
     """One image of one job at one stage, or the text of a whole job, as claimed by a worker."""
 
-    entry_id: str
-    """The stream entry, held pending in the worker's name until the task is committed."""
     stage: str
-    job_id: str
-    image: int | None
-    """Index of the image; None at the text stage."""
+    name: str
+    """<job id>:<index of the image, or text>; the same at every stage."""
+    token: str
+    """What the queue compares before a result counts: another for every delivery."""
     deliveries: int
-    """How often this entry has been handed to a worker, this time included."""
+    """How often this task has been handed to a worker, this time included."""
     parameters: JobParameters
+
+    @property
+    def key(self) -> str:
+        """Tells this delivery of the task from any other."""
+        return f"{self.name}@{self.token}"
+
+    @property
+    def job_id(self) -> str:
+        return self.name.partition(":")[0]
+
+    @property
+    def image(self) -> int:
+        """Index of the image.
+
+        Raises: ValueError at the text stage.
+        """
+        return int(self.name.partition(":")[2])
 
 
 class TaskInputs(Record):
@@ -170,8 +238,3 @@ class TaskInputs(Record):
     negative_embedding: bytes
     artifact: bytes | None
     """Output of the stage before; None at the base stage."""
-
-
-def new_job_id() -> str:
-    """128 random bits in hex: unguessable, and safe in a URL and as a folder's name."""
-    return secrets.token_hex(16)

@@ -1,21 +1,32 @@
 """Every Redis key is made here, and says when it goes away."""
 
 import hashlib
+from collections.abc import Mapping
 
 PREFIX = "imagen:"
-
-GROUP = "workers"
-"""The one consumer group of every stream."""
-
-
-def stream(stage: str) -> str:
-    """Stream of a stage's tasks. Never expires; committing a task deletes its entry."""
-    return f"{PREFIX}stream:{stage}"
 
 
 def job(job_id: str) -> str:
     """Hash: a job's record. No TTL while it lives; retention_s from its terminal transition."""
     return f"{PREFIX}job:{job_id}"
+
+
+def ready(stage: str) -> str:
+    """Sorted set: the tasks of a stage that no worker has, scored as docs/guarantees.md says.
+
+    A task leaves when it is claimed, or when its job ends.
+    """
+    return f"{PREFIX}ready:{stage}"
+
+
+def held(stage: str) -> str:
+    """Hash: task -> worker/claim, the token of the one delivery whose result will count.
+
+    Claims are counted job by job, so that no two deliveries of a task have the same token.
+
+    A task leaves when it is settled or handed back, or when its job ends.
+    """
+    return f"{PREFIX}held:{stage}"
 
 
 def artifacts(job_id: str) -> str:
@@ -36,12 +47,68 @@ def embedding(encoder: str, prompt: str) -> str:
 
     No TTL while a job needs it; embedding_ttl_s from the end of the last one.
     """
-    digest = hashlib.sha256(f"{encoder}\0{prompt}".encode()).hexdigest()
-    return f"{PREFIX}embedding:{digest}"
+    return f"{PREFIX}embedding:{_digest(encoder, prompt)}"
+
+
+def deadlines() -> str:
+    """Sorted set: jobs that have a deadline, scored with its unix s. A job leaves when it ends."""
+    return f"{PREFIX}deadlines"
+
+
+def queued() -> str:
+    """Hash: owner -> images accepted and not done; `*` is everyone's.
+
+    A field goes when it comes to 0, with the end of the job at the latest.
+    """
+    return f"{PREFIX}queued"
+
+
+def rate(owner: str) -> str:
+    """When the owner's allowance of images a minute is whole again, unix ms. Ends then."""
+    return f"{PREFIX}rate:{owner}"
+
+
+def share(owner: str) -> str:
+    """Hash: priority -> the virtual time at which the owner's latest job ends.
+
+    retention_s from the latest job.
+    """
+    return f"{PREFIX}share:{owner}"
+
+
+def clock() -> str:
+    """Hash: priority -> virtual time of the latest task claimed. retention_s from that claim."""
+    return f"{PREFIX}clock"
+
+
+def idempotency(owner: str, key: str) -> str:
+    """The digest of a request and the id of its job. Ends with the job's record."""
+    return f"{PREFIX}idempotency:{_digest(owner, key)}"
+
+
+def webhooks() -> str:
+    """Sorted set: ended jobs whose webhook waits for delivery, scored with the unix s it is due.
+
+    A job leaves when it is delivered or given up.
+    """
+    return f"{PREFIX}webhooks"
+
+
+def webhook_secret() -> str:
+    """What the owners' signing secrets are made from. No TTL: made once, for good."""
+    return f"{PREFIX}webhook_secret"
+
+
+def api_keys() -> str:
+    """Hash: id -> an API key's record. No TTL: an entry goes when the key is revoked."""
+    return f"{PREFIX}api_keys"
 
 
 def worker(name: str) -> str:
-    """A worker's heartbeat. lease_s, renewed by the worker, deleted when it stops."""
+    """A worker's heartbeat: since when it is alive without a gap, unix ms.
+
+    lease_s, renewed by the worker, deleted when it stops.
+    """
     return f"{PREFIX}worker:{name}"
 
 
@@ -61,3 +128,19 @@ def workers() -> str:
 def ended() -> str:
     """Pub/sub channel, not a key: the id of each job that ends."""
     return f"{PREFIX}ended"
+
+
+def arrived(stage: str) -> str:
+    """Pub/sub channel, not a key: a stage has a task that no worker has yet."""
+    return f"{PREFIX}arrived:{stage}"
+
+
+def for_scripts() -> Mapping[str, str]:
+    """What the Lua transitions know as `keys.<name>`; most take an id or a stage at the end."""
+    makers = (job, ready, held, artifacts, rate, share, worker, arrived)
+    fixed = (deadlines, queued, clock, webhooks, workers, ended)
+    return {make.__name__: make("") for make in makers} | {make.__name__: make() for make in fixed}
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,102 +1,90 @@
-"""The queue: what API and workers do with jobs and tasks. Each transition is one Lua script.
+"""The queue of tasks: what workers do with them. Each transition is one Lua script.
 
-Execution is at least once, effect exactly once: a commit counts only from the worker that
-still owns the task, and only while its job lives.
+Execution is at least once, effect exactly once: a commit counts only from the worker that still
+holds the task, and tasks are held only while their job lives.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from itertools import groupby
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import ResponseError
 from redis.typing import EncodableT
 
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
-from workers.jobs.errors import InputExpired, JobNotFound
-from workers.jobs.inputs import Inputs, input_field, task_image
-from workers.jobs.job import (
-    TEXT_STAGE,
-    ImageResult,
-    Job,
-    JobError,
-    JobParameters,
-    Task,
-    TaskInputs,
-)
-from workers.jobs.record import image_field, read_job
+from workers.jobs.errors import InputExpired
+from workers.jobs.inputs import Inputs, input_field
+from workers.jobs.job import ImageResult, JobError, JobParameters, Task, TaskInputs
+from workers.jobs.record import image_field
 from workers.jobs.scripts import Scripts
 from workers.jobs.settings import QueueSettings
 
-LONGEST_BLOCK_S = 5.0
-"""Stays below the time after which a silent Redis is taken to be away."""
 
-Delivery = tuple[str, int, Mapping[bytes, bytes]]
-"""A stream entry: its id, how often it was delivered, its fields."""
+class Effect(IntEnum):
+    """What became of a finished image."""
+
+    DONE = 1
+    REFUSED = 0
+    """Another worker has the task, or had it."""
+    UNWANTED = -1
+    """It was given up, or its job has ended without it: no one will ever record this image."""
 
 
 class Queue:
     """One process's view of the queue.
 
     Every method raises QueueUnavailable while Redis is away. All may then be called again: a
-    transition that did take effect is not repeated, it returns False.
+    transition that did take effect is not repeated, it is refused.
     """
 
     def __init__(self, redis: Redis, settings: QueueSettings) -> None:
-        self._redis = redis
-        self._settings = settings
-        self._scripts = Scripts(redis)
+        self._scripts = Scripts(redis, settings)
         self._inputs = Inputs(redis)
-        self._held: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        """By worker and stage, the entries claimed through this object and not yet settled."""
+        self._held: defaultdict[tuple[str, str], dict[str, Task]] = defaultdict(dict)
+        """By worker and stage, what was claimed through this object and not yet settled."""
 
-    async def submit(self, job: Job) -> None:
-        """Accepts a job: its record and its text task. Submitting it again changes nothing."""
-        await self._run(
-            self._scripts.submit,
-            [keys.job(job.id), keys.stream(TEXT_STAGE)],
-            [job.id, job.created_at, job.parameters.model_dump_json(), job.parameters.n],
-        )
+    async def claim(self, worker: str, stage: str, count: int) -> list[Task]:
+        """Up to `count` tasks of a stage, none where there are none.
 
-    async def job(self, job_id: str) -> Job:
-        """The job as it stands.
-
-        Raises: JobNotFound.
+        The worker's heartbeat must be there before. A task lost to a failure or cancellation in
+        here comes back through `reclaim`, which must not run beside it.
         """
-        with queue_errors():
-            record: Any = await self._redis.hgetall(keys.job(job_id))
-        if not record:
-            raise JobNotFound(job_id)
-        return read_job(job_id, record)
-
-    async def claim(self, worker: str, stage: str, count: int, block_s: float) -> list[Task]:
-        """Up to `count` new tasks of a stage; waits for the first up to block_s (at most 5).
-
-        The worker's heartbeat must be there before. May be empty before the time is up. A
-        task lost to a failure or cancellation in here comes back through `reclaim`.
-        """
-        with queue_errors():
-            deliveries = await self._read(worker, stage, count, block_s)
-        return await self._admit(worker, stage, deliveries)
-
-    async def reclaim(self, worker: str, stages: Sequence[str], count: int) -> list[Task]:
-        """Up to `count` tasks of workers whose heartbeat is gone; forgets those workers.
-
-        Also the worker's own tasks whose delivery never reached it.
-        """
-        tasks: list[Task] = []
-        lease_ms = round(self._settings.lease_s * 1000)
-        for stage in stages:
-            most = count - len(tasks)
-            rows = await self._run(
-                self._scripts.reclaim,
-                [keys.stream(stage)],
-                [keys.GROUP, worker, keys.worker(""), most, lease_ms, *self._held[worker, stage]],
-            )
-            tasks += await self._admit(worker, stage, [_delivery(*row) for row in rows])
+        rows = await self._run(self._scripts.claim, [stage, worker, count])
+        tasks = [_task(stage, *row) for row in rows]
+        self._held[worker, stage].update((task.name, task) for task in tasks)
         return tasks
+
+    async def reclaim(self, worker: str, stage: str) -> list[Task]:
+        """Makes what dead workers held ready again; gives up what too many have died with.
+
+        Returns the tasks that the worker has lost: what it makes of them counts no more.
+        """
+        held = self._held[worker, stage]
+        lost = await self._run(self._scripts.reclaim, [stage, worker, *_tokens(held.values())])
+        return [held.pop(name.decode()) for name in lost if name.decode() in held]
+
+    async def hand_back(self, worker: str, tasks: Sequence[Task] | None = None) -> None:
+        """Makes tasks that the worker holds ready again, at once; all of them where none are given.
+
+        This delivery does not count towards max_deliveries.
+        """
+        if tasks is None:
+            tasks = [
+                task
+                for (by, _), held in self._held.items()
+                if by == worker
+                for task in held.values()
+            ]
+        by_stage = sorted(tasks, key=lambda task: task.stage)
+        for stage, group in groupby(by_stage, key=lambda task: task.stage):
+            given = list(group)
+            await self._run(self._scripts.hand_back, [stage, *_tokens(given)])
+            for task in given:
+                self._forget(task, worker)
 
     async def missing_embeddings(self, encoder: str, prompts: Iterable[str]) -> list[str]:
         """Those of the prompts that have to be encoded.
@@ -105,9 +93,7 @@ class Queue:
         """
         wanted = list(dict.fromkeys(prompts))
         there = await self._run(
-            self._scripts.touch_embeddings,
-            [keys.embedding(encoder, prompt) for prompt in wanted],
-            [self._settings.embedding_ttl_s],
+            self._scripts.touch_embeddings, [keys.embedding(encoder, prompt) for prompt in wanted]
         )
         return [prompt for prompt, found in zip(wanted, there, strict=True) if not found]
 
@@ -120,15 +106,12 @@ class Queue:
         Returns False where the task is no longer this worker's or its job has ended.
         Raises: InputExpired where one was left out and is gone; nothing has changed then.
         """
-        job, _, stream = _keys(task)
-        first_stream = keys.stream(task.parameters.stages[0].name)
-        prompts = (task.parameters.prompt, task.parameters.negative_prompt)
-        stored = [keys.embedding(encoder, prompt) for prompt in prompts]
-        given = [embeddings.get(prompt, b"") for prompt in prompts]
+        parameters = task.parameters
+        given: list[EncodableT] = []
+        for prompt in (parameters.prompt, parameters.negative_prompt):
+            given += [keys.embedding(encoder, prompt), embeddings.get(prompt, b"")]
         effect = await self._run(
-            self._scripts.commit_text,
-            [job, stream, first_stream, *stored],
-            [*_fence(task, worker), task.job_id, task.parameters.n, *given],
+            self._scripts.commit_text, [task.name, task.token, parameters.stages[0].name, *given]
         )
         if effect == -1:
             raise InputExpired("a cached embedding expired before the text stage was committed")
@@ -137,129 +120,66 @@ class Queue:
     async def inputs(self, task: Task) -> TaskInputs:
         """The embeddings and, past the base stage, the output of the stage before.
 
-        Raises: InputExpired where one of them is gone; the job should fail with that reason.
+        Raises: InputExpired where one of them is gone.
         """
         return await self._inputs.of(task)
 
     async def commit(self, task: Task, worker: str, output: bytes, next_stage: str) -> bool:
-        """Ends a diffusion stage: keeps its output, drops its input, adds the next stage's task.
+        """Ends a stage that another follows: keeps the output for it, moves the task on.
 
         Returns False where the task is no longer this worker's or its job has ended.
         """
+        output_field = keys.artifact_field(task.image, task.stage)
         effect = await self._run(
             self._scripts.commit,
-            [*_keys(task), keys.stream(next_stage)],
-            [
-                *_fence(task, worker),
-                task.job_id,
-                task_image(task),
-                self._settings.artifact_ttl_s,
-                keys.artifact_field(task_image(task), task.stage),
-                output,
-                input_field(task),
-            ],
+            [*_fence(task), next_stage, output_field, output, input_field(task)],
         )
         return self._settled(task, worker, effect)
 
-    async def finish(self, task: Task, worker: str, image: ImageResult) -> bool:
-        """Ends the last stage: records the image; with the last one the job has succeeded.
-
-        Returns False where the task is no longer this worker's or its job has ended.
-        """
-        recorded = [image_field(task_image(task)), image.model_dump_json(), input_field(task)]
-        effect = await self._run(
-            self._scripts.finish,
-            _keys(task),
-            [*_fence(task, worker), *recorded, *self._ending(task)],
-        )
-        return self._settled(task, worker, effect)
+    async def finish(self, task: Task, worker: str, image: ImageResult) -> Effect:
+        """Ends the last stage: records the image; with the last one the job has ended."""
+        recorded = [image_field(task.image), image.model_dump_json(), input_field(task)]
+        effect = await self._run(self._scripts.finish, [*_fence(task), *recorded])
+        self._forget(task, worker)
+        return Effect(effect)
 
     async def fail(self, task: Task, worker: str, error: JobError) -> bool:
-        """Ends the whole job for the reason given; its other tasks are dropped when met.
+        """Fails the task's image, or with its text the whole job, for the reason given.
 
         Returns False where the task is no longer this worker's or its job has ended.
         """
-        effect = await self._run(
-            self._scripts.fail,
-            _keys(task),
-            [*_fence(task, worker), error.model_dump_json(), *self._ending(task)],
-        )
+        effect = await self._run(self._scripts.fail, [*_fence(task), error.model_dump_json()])
         return self._settled(task, worker, effect)
 
-    async def _read(self, worker: str, stage: str, count: int, block_s: float) -> list[Delivery]:
-        """New entries of a stage's stream; the first reader creates stream and group."""
-        stream = keys.stream(stage)
-        block_ms = round(min(block_s, LONGEST_BLOCK_S) * 1000) or None  # BLOCK 0 is forever
-        replies: Any = None
-        while replies is None:
-            try:
-                replies = await self._redis.xreadgroup(
-                    keys.GROUP, worker, {stream: ">"}, count=count, block=block_ms
-                )
-            except ResponseError as error:
-                if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
-                    raise
-                await self._create_group(stream)
-        return [(entry.decode(), 1, fields) for _, entries in replies for entry, fields in entries]
-
-    async def _create_group(self, stream: str) -> None:
-        try:
-            await self._redis.xgroup_create(stream, keys.GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):  # another worker was first
-                raise
-
-    async def _admit(self, worker: str, stage: str, deliveries: Sequence[Delivery]) -> list[Task]:
-        """The deliveries as tasks, without those whose job is gone or has ended."""
-        if not deliveries:
-            return []
-        job_ids = [fields[b"job"].decode() for _, _, fields in deliveries]
-        claimed = await self._run(
-            self._scripts.claim,
-            [keys.stream(stage), *map(keys.job, job_ids)],
-            [keys.GROUP, *(entry for entry, _, _ in deliveries)],
-        )
-        tasks = [
-            Task(
-                entry_id=entry,
-                stage=stage,
-                job_id=job_id,
-                image=int(fields[b"image"]) if b"image" in fields else None,
-                deliveries=count,
-                parameters=JobParameters.model_validate_json(parameters),
-            )
-            for (entry, count, fields), job_id, parameters in zip(
-                deliveries, job_ids, claimed, strict=True
-            )
-            if parameters is not None
-        ]
-        self._held[worker, stage].update(task.entry_id for task in tasks)
-        return tasks
-
-    async def _run(
-        self, script: AsyncScript, script_keys: Sequence[str], arguments: Sequence[EncodableT]
-    ) -> Any:
+    async def _run(self, script: AsyncScript, arguments: Sequence[EncodableT]) -> Any:
         with queue_errors():
-            return await script(script_keys, arguments)
+            return await script([], arguments)
 
     def _settled(self, task: Task, worker: str, effect: int) -> bool:
-        self._held[worker, task.stage].discard(task.entry_id)
+        self._forget(task, worker)
         return effect == 1
 
-    def _ending(self, task: Task) -> list[EncodableT]:
-        """What end_job in library.lua asks for."""
-        settings = self._settings
-        return [keys.ended(), task.job_id, settings.retention_s, settings.embedding_ttl_s]
+    def _forget(self, task: Task, worker: str) -> None:
+        """Not a later delivery of the same task, should this worker hold one."""
+        held = self._held[worker, task.stage]
+        if held.get(task.name) == task:
+            del held[task.name]
 
 
-def _keys(task: Task) -> list[str]:
-    return [keys.job(task.job_id), keys.artifacts(task.job_id), keys.stream(task.stage)]
+def _task(stage: str, name: bytes, token: bytes, deliveries: int, parameters: bytes) -> Task:
+    return Task(
+        stage=stage,
+        name=name.decode(),
+        token=token.decode(),
+        deliveries=deliveries,
+        parameters=JobParameters.model_validate_json(parameters),
+    )
 
 
-def _fence(task: Task, worker: str) -> list[EncodableT]:
-    return [keys.GROUP, task.entry_id, worker]
+def _fence(task: Task) -> list[EncodableT]:
+    return [task.stage, task.name, task.token]
 
 
-def _delivery(entry: bytes, deliveries: int, fields: Sequence[bytes]) -> Delivery:
-    """An entry as Lua returns it: its fields are a flat list of names and values."""
-    return entry.decode(), deliveries, dict(zip(fields[::2], fields[1::2], strict=True))
+def _tokens(tasks: Iterable[Task]) -> list[EncodableT]:
+    """Name and token of each, as Lua reads them."""
+    return [part for task in tasks for part in (task.name, task.token)]

@@ -1,7 +1,7 @@
 """How a job lies in its Redis hash. The Lua transitions write the same field names."""
 
-import time
 from collections.abc import Mapping
+from typing import TypeVar
 
 from workers.jobs.job import (
     ImageResult,
@@ -9,15 +9,14 @@ from workers.jobs.job import (
     JobError,
     JobParameters,
     JobStatus,
-    new_job_id,
+    Priority,
+    Record,
+    Webhook,
 )
 
 IMAGE_FIELD = "image:"
 
-
-def new_job(parameters: JobParameters) -> Job:
-    """A job that is about to be submitted."""
-    return Job(id=new_job_id(), parameters=parameters, created_at=time.time())
+Part = TypeVar("Part", bound=Record)
 
 
 def image_field(index: int) -> str:
@@ -33,17 +32,25 @@ def read_job(job_id: str, record: Mapping[bytes, bytes]) -> Job:
         for name, value in fields.items()
         if name.startswith(IMAGE_FIELD)
     )
-    error = fields.get("error")
     return Job(
         id=job_id,
+        owner=fields["owner"].decode(),
+        priority=Priority(fields["priority"].decode()),
         status=JobStatus(fields["status"].decode()),
         parameters=JobParameters.model_validate_json(fields["parameters"]),
         images=tuple(sorted(images, key=lambda image: image.index)),
-        error=None if error is None else JobError.model_validate_json(error),
+        error=_part(JobError, fields.get("error")),
         created_at=float(fields["created_at"]),
         started_at=_seconds(fields.get("started_at")),
         finished_at=_seconds(fields.get("finished_at")),
+        deadline_at=_seconds(fields.get("deadline_at")),
+        webhook=_part(Webhook, fields.get("webhook")),
+        erased="erased" in fields,
     )
+
+
+def _part(kind: type[Part], value: bytes | None) -> Part | None:
+    return None if value is None else kind.model_validate_json(value)
 
 
 def _seconds(value: bytes | None) -> float | None:

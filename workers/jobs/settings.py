@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import parse_url
 
 
 def default_data_dir() -> Path:
@@ -21,11 +22,23 @@ class QueueSettings(BaseSettings):
     redis_url: str = "redis://localhost:6379/0"
     """redis://, rediss:// or unix://."""
 
+    @field_validator("redis_url")
+    @classmethod
+    def _readable(cls, url: str) -> str:
+        try:
+            parse_url(url)
+        except ValueError as error:  # its own words would tell the password
+            raise ValueError("use redis://, rediss:// or unix://") from error
+        return url
+
     data_dir: Path = Field(default_factory=default_data_dir)
     """Holds images/ and, for the embedded server, queue/."""
 
     lease_s: float = Field(default=5.0, gt=0)
     """A worker whose heartbeat is older than this is dead and loses its tasks."""
+
+    max_deliveries: int = Field(default=3, ge=1)
+    """A task that so many workers died with is given up. The last time it runs alone."""
 
     retention_s: int = Field(default=86_400, gt=0)
     """How long the record of an ended job can still be read."""

@@ -6,18 +6,38 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from redis.asyncio import Redis
 
+from workers.jobs import keys
+from workers.jobs.announcements import Announcements
 from workers.jobs.card import CascadeCard, StageCard, StagePlace, WorkerCard
 from workers.jobs.events import JobWatcher
 from workers.jobs.heartbeat import Heartbeat
 from workers.jobs.image_store import image_path
-from workers.jobs.job import ImageResult, Job, JobParameters, StageParameters, Task
-from workers.jobs.queue import Queue
-from workers.jobs.record import new_job
+from workers.jobs.job import (
+    ImageResult,
+    JobError,
+    JobParameters,
+    NewJob,
+    Priority,
+    StageParameters,
+    Task,
+    Webhook,
+)
+from workers.jobs.ledger import Ledger
+from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
 
 ENCODER = "encoder-1"
 
+WEBHOOK = Webhook(url="https://hooks.test/imagen", base="https://imagen.test")
+
+FAILURE = JobError(code="test", message="on purpose")
+
 StartHeartbeat = Callable[[str], Heartbeat]
+
+
+@pytest.fixture
+def ledger(redis: Redis, queue_settings: QueueSettings) -> Ledger:
+    return Ledger(redis, queue_settings)
 
 
 @pytest.fixture
@@ -26,8 +46,9 @@ def queue(redis: Redis, queue_settings: QueueSettings) -> Queue:
 
 
 @pytest.fixture
-async def watcher(redis: Redis, queue: Queue) -> AsyncIterator[JobWatcher]:
-    async with JobWatcher(redis, queue) as watcher:
+async def watcher(redis: Redis, ledger: Ledger) -> AsyncIterator[JobWatcher]:
+    watcher = JobWatcher(ledger)
+    async with Announcements(redis, {keys.ended(): watcher.ended}):
         yield watcher
 
 
@@ -83,10 +104,20 @@ def a_worker(name: str, rows: int = 16) -> WorkerCard:
     return WorkerCard(name=name, stages={"32": place})
 
 
-def a_job(prompt: str = "a red apple", negative_prompt: str = "", n: int = 1) -> Job:
-    """A job of two diffusion stages, not yet submitted."""
+def a_job(
+    prompt: str = "a red apple",
+    negative_prompt: str = "",
+    n: int = 1,
+    *,
+    steps: int = 20,
+    owner: str = "",
+    priority: Priority = Priority.NORMAL,
+    deadline_s: float | None = None,
+    webhook: Webhook | None = None,
+) -> NewJob:
+    """A job of two diffusion stages, not yet submitted. steps: of the first."""
     base = StageParameters(
-        name="32", width=32, height=32, steps=20, guidance_scale=4.0, sampler="dpmpp"
+        name="32", width=32, height=32, steps=steps, guidance_scale=4.0, sampler="dpmpp"
     )
     upper = StageParameters(
         name="128",
@@ -99,23 +130,27 @@ def a_job(prompt: str = "a red apple", negative_prompt: str = "", n: int = 1) ->
         eta=0.5,
         aug_level=0.1,
     )
-    return new_job(
-        JobParameters(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            n=n,
-            size=128,
-            width=128,
-            height=128,
-            seed=7,
-            stages=(base, upper),
-        )
+    parameters = JobParameters(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        n=n,
+        size=128,
+        width=128,
+        height=128,
+        seed=7,
+        stages=(base, upper),
+    )
+    return NewJob(
+        parameters=parameters,
+        owner=owner,
+        priority=priority,
+        deadline_s=deadline_s,
+        webhook=webhook,
     )
 
 
 def an_image(task: Task) -> ImageResult:
     """The record of a task's image, as a worker makes it after the last stage."""
-    assert task.image is not None
     png = f"png {task.image}".encode()
     return ImageResult(
         index=task.image,
@@ -128,9 +163,21 @@ def an_image(task: Task) -> ImageResult:
     )
 
 
+async def alive_since_long(redis: Redis, *workers: str) -> None:
+    """As if their heartbeats had been there for longer than a lease: they may reclaim."""
+    for worker in workers:
+        await redis.set(keys.worker(worker), 1, px=60_000)
+
+
+async def past_its_deadline(redis: Redis, job: NewJob) -> None:
+    """As if so much time had gone by."""
+    await redis.zadd(keys.deadlines(), {job.id: 1}, xx=True)
+    await redis.hset(keys.job(job.id), "deadline_at", "1")
+
+
 async def claim_one(queue: Queue, worker: str, stage: str) -> Task:
     """The next task of a stage, which must be there."""
-    (task,) = await queue.claim(worker, stage, count=1, block_s=0)
+    (task,) = await queue.claim(worker, stage, count=1)
     return task
 
 
@@ -149,4 +196,4 @@ async def draw(queue: Queue, worker: str = "w1") -> bool:
     task = await claim_one(queue, worker, "32")
     assert await queue.commit(task, worker, b"low resolution", "128")
     task = await claim_one(queue, worker, "128")
-    return await queue.finish(task, worker, an_image(task))
+    return await queue.finish(task, worker, an_image(task)) is Effect.DONE

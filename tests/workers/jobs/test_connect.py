@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from app.embedded_queue import EmbeddedQueue
-from tests.workers.jobs.conftest import a_job
+from tests.workers.jobs.conftest import ENCODER, a_job, claim_one, draw
 from workers.jobs.connect import connect, queue_errors
 from workers.jobs.errors import QueueUnavailable
-from workers.jobs.events import JobWatcher
+from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
 from workers.jobs.settings import QueueSettings
 
@@ -16,15 +16,19 @@ from workers.jobs.settings import QueueSettings
 async def test_without_redis_every_operation_says_so(tmp_path: Path) -> None:
     settings = QueueSettings(redis_url=f"unix://{tmp_path}/nothing.sock", data_dir=tmp_path)
     async with connect(settings) as client:
-        queue = Queue(client, settings)
-        with pytest.raises(QueueUnavailable):
-            await queue.submit(a_job())
-        with pytest.raises(QueueUnavailable):
-            await queue.job("some-job")
-        with pytest.raises(QueueUnavailable):
-            await queue.claim("w1", "text", count=1, block_s=0)
-        with pytest.raises(QueueUnavailable):
-            await queue.reclaim("w1", ["text"], count=1)
+        ledger, queue = Ledger(client, settings), Queue(client, settings)
+        for operation in (
+            ledger.submit(a_job()),
+            ledger.job("some-job"),
+            ledger.cancel("some-job"),
+            ledger.erase("some-job"),
+            ledger.expire(),
+            queue.claim("w1", "text", count=1),
+            queue.reclaim("w1", "text"),
+            queue.missing_embeddings("encoder", ["a red apple"]),
+        ):
+            with pytest.raises(QueueUnavailable):
+                await operation
 
 
 async def test_a_full_redis_is_unavailable(tmp_path: Path) -> None:
@@ -33,7 +37,7 @@ async def test_a_full_redis_is_unavailable(tmp_path: Path) -> None:
         async with connect(settings) as client:
             await client.config_set("maxmemory", "1")
             with pytest.raises(QueueUnavailable, match="memory"):
-                await Queue(client, settings).submit(a_job())
+                await Ledger(client, settings).submit(a_job())
 
 
 async def test_a_bug_is_not_taken_for_an_outage(queue_settings: QueueSettings) -> None:
@@ -41,19 +45,19 @@ async def test_a_bug_is_not_taken_for_an_outage(queue_settings: QueueSettings) -
         raise ValueError("a bug")
 
 
-async def test_a_restarted_redis_still_has_the_job(tmp_path: Path) -> None:
+async def test_a_restarted_redis_still_has_the_job_and_who_holds_it(tmp_path: Path) -> None:
     server = EmbeddedQueue(tmp_path)
     server.start()
     settings = QueueSettings(redis_url=server.url, data_dir=tmp_path)
     async with connect(settings) as client:
-        queue = Queue(client, settings)
-        async with JobWatcher(client, queue) as watcher:
-            job = a_job()
-            try:
-                await queue.submit(job)
-                server.stop()
-                server.start()
-                assert await watcher.wait(job.id, timeout_s=0) == job
-                assert len(await queue.claim("w1", "text", count=1, block_s=0)) == 1
-            finally:
-                server.stop()
+        ledger, queue = Ledger(client, settings), Queue(client, settings)
+        try:
+            job = (await ledger.submit(a_job())).job
+            held = await claim_one(queue, "w1", "text")
+            server.stop()
+            server.start()
+            assert await ledger.job(job.id) == job
+            assert await queue.commit_text(held, "w1", ENCODER, {"a red apple": b"a", "": b"b"})
+            assert await draw(queue)
+        finally:
+            server.stop()

@@ -5,15 +5,18 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from tests.workers.jobs.conftest import a_job, claim_one, draw, encode
+from tests.workers.jobs.conftest import FAILURE, a_job, claim_one, draw, encode
 from workers.jobs import keys
 from workers.jobs.errors import JobNotFound
 from workers.jobs.events import JobWatcher
-from workers.jobs.job import Job, JobError, JobStatus
+from workers.jobs.job import Job, JobStatus, NewJob
+from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
+from workers.jobs.scripts import source
+from workers.jobs.settings import QueueSettings
 
 
-async def start_waiting(watcher: JobWatcher, job: Job) -> asyncio.Task[Job]:
+async def start_waiting(watcher: JobWatcher, job: NewJob) -> asyncio.Task[Job]:
     """A waiter that has looked at the job once and sleeps."""
     waiter = asyncio.create_task(watcher.wait(job.id, timeout_s=30))
     while not watcher.waiting(job.id) and not waiter.done():
@@ -26,10 +29,12 @@ async def subscriptions(redis: Redis) -> int:
     return int(count)
 
 
-async def test_waiters_wake_when_their_job_ends(queue: Queue, watcher: JobWatcher) -> None:
+async def test_waiters_wake_when_their_job_ends(
+    ledger: Ledger, queue: Queue, watcher: JobWatcher
+) -> None:
     job, other = a_job(), a_job("a cat")
-    await queue.submit(job)
-    await queue.submit(other)
+    await ledger.submit(job)
+    await ledger.submit(other)
     waiters = [await start_waiting(watcher, job) for _ in range(3)]
     waiter_of_other = await start_waiting(watcher, other)
     await encode(queue)
@@ -39,16 +44,16 @@ async def test_waiters_wake_when_their_job_ends(queue: Queue, watcher: JobWatche
     assert not waiter_of_other.done()
 
     task = await claim_one(queue, "w1", "text")
-    await queue.fail(task, "w1", JobError(code="test", message="on purpose"))
+    await queue.fail(task, "w1", FAILURE)
     assert (await waiter_of_other).status is JobStatus.FAILED
     assert not watcher.waiting(job.id)
 
 
 async def test_a_hundred_waiters_share_one_connection(
-    queue: Queue, redis: Redis, watcher: JobWatcher
+    ledger: Ledger, queue: Queue, redis: Redis, watcher: JobWatcher
 ) -> None:
     job = a_job()
-    await queue.submit(job)
+    await ledger.submit(job)
     waiters = [await start_waiting(watcher, job) for _ in range(100)]
     await encode(queue)
     await draw(queue)
@@ -56,19 +61,20 @@ async def test_a_hundred_waiters_share_one_connection(
     assert await subscriptions(redis) == 1
 
 
-async def test_an_ended_job_needs_no_waiting(queue: Queue, watcher: JobWatcher) -> None:
+async def test_an_ended_job_needs_no_waiting(
+    ledger: Ledger, queue: Queue, watcher: JobWatcher
+) -> None:
     job = a_job()
-    await queue.submit(job)
+    await ledger.submit(job)
     await encode(queue)
     await draw(queue)
     assert (await watcher.wait(job.id, timeout_s=30)).status is JobStatus.SUCCEEDED
 
 
 async def test_the_clock_ends_a_wait_with_the_job_as_it_stands(
-    queue: Queue, watcher: JobWatcher
+    ledger: Ledger, watcher: JobWatcher
 ) -> None:
-    job = a_job()
-    await queue.submit(job)
+    job = (await ledger.submit(a_job())).job
     assert await watcher.wait(job.id, timeout_s=0) == job
     assert await watcher.wait(job.id, timeout_s=0.01) == job
 
@@ -79,13 +85,13 @@ async def test_waiting_for_an_unknown_job_fails(watcher: JobWatcher) -> None:
 
 
 async def test_a_wake_up_lost_to_a_reconnect_hangs_nobody(
-    queue: Queue, redis: Redis, watcher: JobWatcher
+    ledger: Ledger, redis: Redis, watcher: JobWatcher, queue_settings: QueueSettings
 ) -> None:
     job = a_job()
-    await queue.submit(job)
+    await ledger.submit(job)
     waiter = await start_waiting(watcher, job)
-    # The job ends, and no one is told of it.
-    await redis.hset(keys.job(job.id), "status", "canceled")
-    await redis.expire(keys.job(job.id), 60)
-    await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    async with redis.pipeline() as pipeline:  # at once: no one can hear of it
+        pipeline.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        pipeline.eval(source("cancel", queue_settings), 0, job.id)
+        await pipeline.execute()
     assert (await waiter).status is JobStatus.CANCELED

@@ -74,6 +74,22 @@ async def test_a_worker_shows_one_card(redis: Redis, queue_settings: QueueSettin
     assert await cards.read_workers(redis) == (a_worker("w1", 32),)
 
 
+async def test_a_worker_is_alive_since_it_came_without_a_gap(
+    redis: Redis, card: CascadeCard, start_heartbeat: StartHeartbeat
+) -> None:
+    heartbeat = start_heartbeat("w1")
+    since: bytes | None = await redis.get(keys.worker("w1"))
+    assert since is not None
+    seconds, _ = await redis.time()
+    assert abs(int(since) / 1000 - seconds) < 60
+    await redis.set(keys.worker("w1"), "1", keepttl=True)
+    heartbeat.beat()
+    assert await redis.get(keys.worker("w1")) == b"1"
+    await redis.delete(keys.worker("w1"))
+    heartbeat.beat()
+    assert int(await redis.get(keys.worker("w1")) or 0) >= int(since)
+
+
 async def beaten(redis: Redis, worker: str) -> None:
     """Returns after the worker's next heartbeat."""
     async with redis.monitor() as monitor:

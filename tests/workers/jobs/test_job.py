@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.workers.jobs.conftest import a_job
-from workers.jobs.job import JobParameters, JobStatus, StageParameters, new_job_id
+from workers.jobs.job import JobParameters, JobStatus, StageParameters, Task, new_job_id
 
 
 def test_each_image_has_a_seed_of_its_own_that_wraps_at_32_bits() -> None:
@@ -56,3 +56,28 @@ def test_ids_are_random_and_safe_in_a_url() -> None:
     ids = {new_job_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(job_id) == 32 and job_id.isalnum() for job_id in ids)
+
+
+def test_an_image_costs_what_it_steps_and_a_guided_step_twice() -> None:
+    parameters = a_job(steps=25).parameters
+    base, upper = parameters.stages
+    assert parameters.image_cost == round((25 * 2 * 32 * 32 + 8 * 128 * 128) / 1000)
+    guided = upper.model_copy(update={"guidance_scale": 2.0})
+    twice = parameters.model_copy(update={"stages": (base, guided)})
+    assert twice.image_cost == round((25 * 2 * 32 * 32 + 8 * 2 * 128 * 128) / 1000)
+
+
+def test_the_smallest_image_is_not_free() -> None:
+    base = a_job(steps=1).parameters.stages[0]
+    tiny = base.model_copy(update={"width": 8, "height": 8, "guidance_scale": 1.0})
+    assert a_job().parameters.model_copy(update={"stages": (tiny,)}).image_cost == 1
+
+
+def test_a_task_knows_its_job_its_image_and_its_delivery() -> None:
+    job = a_job()
+    task = Task(
+        stage="32", name=f"{job.id}:3", token="w1/1", deliveries=1, parameters=job.parameters
+    )
+    assert (task.job_id, task.image) == (job.id, 3)
+    later = task.model_copy(update={"token": "w1/2"})
+    assert task.key != later.key

@@ -3,60 +3,80 @@
 import pytest
 from redis.asyncio import Redis
 
-from tests.workers.jobs.conftest import ENCODER, a_job, an_image, claim_one, draw, encode
+from tests.workers.jobs.conftest import (
+    ENCODER,
+    FAILURE,
+    a_job,
+    alive_since_long,
+    an_image,
+    claim_one,
+    draw,
+    encode,
+)
 from workers.jobs import keys
-from workers.jobs.errors import InputExpired, JobNotFound
-from workers.jobs.job import JobError, JobStatus
-from workers.jobs.queue import Queue
+from workers.jobs.errors import InputExpired
+from workers.jobs.job import JobError, JobStatus, Priority, Task
+from workers.jobs.ledger import Ledger
+from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
 
+STAGES = ("text", "32", "128")
 
-async def test_a_job_goes_from_prompt_to_images(queue: Queue, redis: Redis) -> None:
+
+async def test_a_job_goes_from_prompt_to_images(ledger: Ledger, queue: Queue, redis: Redis) -> None:
     job = a_job(n=2)
-    await queue.submit(job)
-    assert await queue.job(job.id) == job
-
+    await ledger.submit(job)
     assert await encode(queue)
-    running = await queue.job(job.id)
+    assert (await ledger.job(job.id)).status is JobStatus.QUEUED
+    assert await draw(queue)
+    running = await ledger.job(job.id)
     assert running.status is JobStatus.RUNNING
     assert running.started_at is not None
-
-    assert await draw(queue)
-    assert [image.index for image in (await queue.job(job.id)).images] == [0]
+    assert [image.index for image in running.images] == [0]
     assert await draw(queue)
 
-    done = await queue.job(job.id)
-    assert done.status is JobStatus.SUCCEEDED
+    done = await ledger.job(job.id)
+    assert (done.status, done.error) == (JobStatus.SUCCEEDED, None)
     assert [image.seed for image in done.images] == [7, 8]
     assert done.finished_at is not None
-    assert done.started_at is not None
-    assert done.finished_at >= done.started_at
+    assert done.started_at == running.started_at
+    assert done.finished_at >= running.started_at >= done.created_at
+    for stage in STAGES:
+        assert await redis.exists(keys.ready(stage), keys.held(stage)) == 0
     assert await redis.exists(keys.artifacts(job.id)) == 0
-    for stage in ("text", "32", "128"):
-        assert await redis.xlen(keys.stream(stage)) == 0
 
 
-async def test_an_unknown_job_is_not_found(queue: Queue) -> None:
-    with pytest.raises(JobNotFound):
-        await queue.job("unknown")
-
-
-async def test_submitting_twice_is_submitting_once(queue: Queue, redis: Redis) -> None:
+async def test_a_job_runs_from_the_first_claim_of_an_image(ledger: Ledger, queue: Queue) -> None:
     job = a_job()
-    await queue.submit(job)
-    await queue.submit(job)
-    assert await redis.xlen(keys.stream("text")) == 1
+    await ledger.submit(job)
+    await encode(queue)
+    await claim_one(queue, "w1", "32")
+    assert (await ledger.job(job.id)).status is JobStatus.RUNNING
 
 
-async def test_a_task_carries_what_the_worker_needs(queue: Queue) -> None:
+async def test_images_are_counted_until_they_are_done(
+    ledger: Ledger, queue: Queue, redis: Redis
+) -> None:
+    await ledger.submit(a_job(n=2, owner="ann", priority=Priority.HIGH))
+    await ledger.submit(a_job(n=3, owner="bob"))
+    assert await redis.hgetall(keys.queued()) == {b"ann": b"2", b"bob": b"3", b"*": b"5"}
+    await encode(queue)
+    await draw(queue)
+    assert await redis.hgetall(keys.queued()) == {b"ann": b"1", b"bob": b"3", b"*": b"4"}
+    await draw(queue)
+    assert await redis.hgetall(keys.queued()) == {b"bob": b"3", b"*": b"3"}
+
+
+async def test_a_task_carries_what_the_worker_needs(ledger: Ledger, queue: Queue) -> None:
     job = a_job(n=2)
-    await queue.submit(job)
+    await ledger.submit(job)
     text = await claim_one(queue, "w1", "text")
-    assert (text.job_id, text.image, text.deliveries) == (job.id, None, 1)
-    assert text.parameters == job.parameters
+    assert (text.job_id, text.deliveries, text.parameters) == (job.id, 1, job.parameters)
+    with pytest.raises(ValueError, match="text"):
+        _ = text.image
     assert await queue.commit_text(text, "w1", ENCODER, {"a red apple": b"apple", "": b"none"})
 
-    base = await queue.claim("w1", "32", count=8, block_s=0)
+    base = await queue.claim("w1", "32", count=8)
     assert [task.image for task in base] == [0, 1]
     inputs = await queue.inputs(base[0])
     assert (inputs.prompt_embedding, inputs.negative_embedding) == (b"apple", b"none")
@@ -67,109 +87,158 @@ async def test_a_task_carries_what_the_worker_needs(queue: Queue) -> None:
     assert (upper.image, (await queue.inputs(upper)).artifact) == (0, b"pixels")
 
 
-async def test_a_claim_waits_for_the_first_task(queue: Queue) -> None:
-    assert await queue.claim("w1", "text", count=1, block_s=0.01) == []
-    await queue.submit(a_job())
-    assert len(await queue.claim("w1", "text", count=1, block_s=5)) == 1
+async def test_no_task_is_no_error(queue: Queue) -> None:
+    for stage in STAGES:
+        assert await queue.claim("w1", stage, count=4) == []
 
 
-async def test_two_workers_never_claim_the_same_task(queue: Queue) -> None:
+async def test_two_workers_never_claim_the_same_task(ledger: Ledger, queue: Queue) -> None:
     for _ in range(3):
-        await queue.submit(a_job())
-    first = await queue.claim("w1", "text", count=2, block_s=0)
-    second = await queue.claim("w2", "text", count=2, block_s=0)
+        await ledger.submit(a_job())
+    first = await queue.claim("w1", "text", count=2)
+    second = await queue.claim("w2", "text", count=2)
     assert len(first) == 2
     assert len(second) == 1
     assert len({task.job_id for task in first + second}) == 3
 
 
-async def test_a_commit_has_one_effect_however_often_it_is_sent(queue: Queue, redis: Redis) -> None:
+async def test_a_commit_has_one_effect_however_often_it_is_sent(
+    ledger: Ledger, queue: Queue, redis: Redis
+) -> None:
     job = a_job(n=2)
-    await queue.submit(job)
+    await ledger.submit(job)
     await encode(queue)
     task = await claim_one(queue, "w1", "32")
     assert await queue.commit(task, "w1", b"pixels", "128")
     assert not await queue.commit(task, "w1", b"other pixels", "128")
-    assert await redis.xlen(keys.stream("128")) == 1
+    assert await redis.zcard(keys.ready("128")) == 1
 
     task = await claim_one(queue, "w1", "128")
     assert (await queue.inputs(task)).artifact == b"pixels"
-    assert await queue.finish(task, "w1", an_image(task))
-    assert not await queue.finish(task, "w1", an_image(task))
-    assert (await queue.job(job.id)).status is JobStatus.RUNNING
+    assert await queue.finish(task, "w1", an_image(task)) is Effect.DONE
+    assert await queue.finish(task, "w1", an_image(task)) is Effect.REFUSED
+    assert (await ledger.job(job.id)).status is JobStatus.RUNNING
+    assert await redis.hgetall(keys.queued()) == {b"": b"1", b"*": b"1"}
 
 
-async def test_the_fence_refuses_who_does_not_own_the_task(queue: Queue, redis: Redis) -> None:
+async def refuses_everything(queue: Queue, task: Task) -> bool:
+    """Whether no result of this delivery counts, whatever the result."""
+    if task.stage == "text":
+        given = {"a red apple": b"stale", "": b"stale"}
+        return not (
+            await queue.commit_text(task, "w1", ENCODER, given)
+            or await queue.fail(task, "w1", FAILURE)
+        )
+    return not (
+        await queue.commit(task, "w1", b"stale pixels", "128")
+        or await queue.finish(task, "w1", an_image(task)) is Effect.DONE
+        or await queue.fail(task, "w1", FAILURE)
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("later", ["w1", "w2"])
+async def test_the_fence_refuses_an_older_delivery(
+    ledger: Ledger, queue: Queue, redis: Redis, stage: str, later: str
+) -> None:
+    """Also of the same worker, and also after it was handed back and counts no more."""
     job = a_job()
-    await queue.submit(job)
-    text = await claim_one(queue, "w1", "text")
-    given = {"a red apple": b"apple", "": b"none"}
-    assert not await queue.commit_text(text, "w2", ENCODER, given)
-    assert await queue.commit_text(text, "w1", ENCODER, given)
-
-    base = await claim_one(queue, "w1", "32")
-    assert not await queue.commit(base, "w2", b"pixels", "128")
-    assert not await queue.fail(base, "w2", JobError(code="nan", message="not a number"))
-    assert await queue.commit(base, "w1", b"pixels", "128")
-
-    upper = await claim_one(queue, "w1", "128")
-    assert not await queue.finish(upper, "w2", an_image(upper))
-    assert (await queue.job(job.id)).status is JobStatus.RUNNING
+    await ledger.submit(job)
+    if stage != "text":
+        await encode(queue)
+    if stage == "128":
+        task = await claim_one(queue, "w1", "32")
+        assert await queue.commit(task, "w1", b"pixels", "128")
+    await alive_since_long(redis, "w3")
+    stale = [await claim_one(queue, "w1", stage)]
+    await queue.reclaim("w3", stage)
+    stale.append(await claim_one(queue, "w1", stage))
+    await queue.hand_back("w1", [stale[1]])
+    current = await claim_one(queue, later, stage)
+    for task in stale:
+        assert await refuses_everything(queue, task)
+    if stage == "128":
+        assert (await queue.inputs(current)).artifact == b"pixels"
+    await queue.hand_back(later, [current])
+    if stage == "text":
+        assert await encode(queue)
+    if stage == "128":
+        task = await claim_one(queue, "w1", "128")
+        assert await queue.finish(task, "w1", an_image(task)) is Effect.DONE
+    else:
+        assert await draw(queue)
+    assert (await ledger.job(job.id)).status is JobStatus.SUCCEEDED
 
 
 async def test_the_fence_refuses_everyone_once_redis_has_forgotten(
-    queue: Queue, redis: Redis
+    ledger: Ledger, queue: Queue, redis: Redis
 ) -> None:
-    await queue.submit(a_job())
-    task = await claim_one(queue, "w1", "text")
+    await ledger.submit(a_job())
+    text = await claim_one(queue, "w1", "text")
+    await ledger.submit(a_job())
+    await encode(queue)
+    base = await claim_one(queue, "w1", "32")
     await redis.flushall()
-    assert not await queue.commit_text(task, "w1", ENCODER, {"a red apple": b"a", "": b"b"})
+    assert await refuses_everything(queue, text)
+    assert await refuses_everything(queue, base)
+    assert await queue.finish(base, "w1", an_image(base)) is Effect.UNWANTED
 
 
-async def test_a_failed_job_says_why_and_drops_its_other_tasks(queue: Queue, redis: Redis) -> None:
-    job = a_job(n=3)
-    await queue.submit(job)
-    await encode(queue)
-    blamed, neighbour = await queue.claim("w1", "32", count=2, block_s=0)
-    error = JobError(code="not_finite", message="image 0 became NaN at step 3")
-    assert await queue.fail(blamed, "w1", error)
-
-    failed = await queue.job(job.id)
-    assert (failed.status, failed.error) == (JobStatus.FAILED, error)
-    assert not await queue.commit(neighbour, "w1", b"pixels", "128")
-    assert await queue.claim("w1", "32", count=1, block_s=0) == []
-    assert await redis.xlen(keys.stream("32")) == 0
-    assert await redis.xlen(keys.stream("128")) == 0
-
-
-async def test_a_terminal_state_is_final(queue: Queue) -> None:
-    job = a_job(n=2)
-    await queue.submit(job)
-    await encode(queue)
-    first, second = await queue.claim("w1", "32", count=2, block_s=0)
-    assert await queue.fail(first, "w1", JobError(code="first", message="one"))
-    assert not await queue.fail(second, "w1", JobError(code="second", message="two"))
-    error = (await queue.job(job.id)).error
-    assert error is not None
-    assert error.code == "first"
-
-
-async def test_an_ended_job_is_kept_for_its_retention(
-    queue: Queue, redis: Redis, queue_settings: QueueSettings
-) -> None:
+async def test_an_image_that_another_recorded_is_wanted(ledger: Ledger, queue: Queue) -> None:
+    """Its file is in the store under the same name: who comes late must not take it away."""
     job = a_job()
-    await queue.submit(job)
-    assert await redis.ttl(keys.job(job.id)) == -1
+    await ledger.submit(job)
     await encode(queue)
-    await draw(queue)
-    assert 0 < await redis.ttl(keys.job(job.id)) <= queue_settings.retention_s
+    task = await claim_one(queue, "w1", "32")
+    assert await queue.commit(task, "w1", b"pixels", "128")
+    task = await claim_one(queue, "w1", "128")
+    assert await queue.finish(task, "w1", an_image(task)) is Effect.DONE
+    assert (await ledger.job(job.id)).status is JobStatus.SUCCEEDED
+    assert await queue.finish(task, "w1", an_image(task)) is Effect.REFUSED
+    await ledger.erase(job.id)
+    assert await queue.finish(task, "w1", an_image(task)) is Effect.UNWANTED
+
+
+async def test_without_its_text_a_job_has_failed(ledger: Ledger, queue: Queue) -> None:
+    job = a_job(n=3)
+    await ledger.submit(job)
+    assert await queue.fail(await claim_one(queue, "w1", "text"), "w1", FAILURE)
+    failed = await ledger.job(job.id)
+    assert (failed.status, failed.error, failed.images) == (JobStatus.FAILED, FAILURE, ())
+
+
+async def test_beside_a_failed_image_the_others_are_drawn(ledger: Ledger, queue: Queue) -> None:
+    job = a_job(n=3)
+    await ledger.submit(job)
+    await encode(queue)
+    blamed = await claim_one(queue, "w1", "32")
+    error = JobError(code="not_finite", message="image 0 became NaN at step 3", image=0)
+    assert await queue.fail(blamed, "w1", error)
+    for _ in range(2):
+        going_on = await ledger.job(job.id)
+        assert (going_on.status, going_on.error) == (JobStatus.RUNNING, error)
+        assert await draw(queue)
+    failed = await ledger.job(job.id)
+    assert (failed.status, failed.error) == (JobStatus.FAILED, error)
+    assert [image.index for image in failed.images] == [1, 2]
+
+
+async def test_the_first_failure_is_told(ledger: Ledger, queue: Queue) -> None:
+    job = a_job(n=2)
+    await ledger.submit(job)
+    await encode(queue)
+    for code, task in zip(("first", "second"), await queue.claim("w1", "32", count=2), strict=True):
+        assert await queue.fail(task, "w1", JobError(code=code, message="on purpose"))
+    failed = await ledger.job(job.id)
+    assert failed.error is not None
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "first")
 
 
 async def test_an_artifact_has_a_ttl_and_goes_with_the_next_commit(
-    queue: Queue, redis: Redis, queue_settings: QueueSettings
+    ledger: Ledger, queue: Queue, redis: Redis, queue_settings: QueueSettings
 ) -> None:
     job = a_job(n=2)
-    await queue.submit(job)
+    await ledger.submit(job)
     await encode(queue)
     task = await claim_one(queue, "w1", "32")
     await queue.commit(task, "w1", b"pixels", "128")
@@ -181,10 +250,10 @@ async def test_an_artifact_has_a_ttl_and_goes_with_the_next_commit(
 
 
 async def test_a_missing_input_is_told(
-    queue: Queue, redis: Redis, queue_settings: QueueSettings
+    ledger: Ledger, queue: Queue, redis: Redis, queue_settings: QueueSettings
 ) -> None:
     job = a_job()
-    await queue.submit(job)
+    await ledger.submit(job)
     await encode(queue)
     task = await claim_one(queue, "w1", "32")
     await queue.commit(task, "w1", b"pixels", "128")
@@ -202,19 +271,12 @@ async def test_a_missing_input_is_told(
         await queue.inputs(task)
 
 
-async def test_redis_without_its_scripts_is_sent_them_again(queue: Queue, redis: Redis) -> None:
-    await queue.submit(a_job())
-    await redis.script_flush()
-    await queue.submit(a_job())
-    assert await redis.xlen(keys.stream("text")) == 2
-
-
 async def test_an_embedding_is_fetched_once_for_all_images_that_need_it(
-    queue: Queue, redis: Redis
+    ledger: Ledger, queue: Queue, redis: Redis
 ) -> None:
-    await queue.submit(a_job(n=2))
+    await ledger.submit(a_job(n=2))
     await encode(queue)
-    first, second = await queue.claim("w1", "32", count=2, block_s=0)
+    first, second = await queue.claim("w1", "32", count=2)
     fetched = await queue.inputs(first)
     await redis.delete(keys.embedding(ENCODER, "a red apple"))
     assert (await queue.inputs(second)).prompt_embedding is fetched.prompt_embedding

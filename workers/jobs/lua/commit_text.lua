@@ -1,21 +1,13 @@
--- Precondition: the worker owns the entry, the job lives, and each of its two embeddings is
--- given or there.
+-- Precondition: the worker holds the text task, and each of its two embeddings is given or there.
 -- Effect: the job holds its embeddings (one that was there stays as it is, so that all jobs see
--- the same bytes); a task per image at the first diffusion stage; the text task is settled.
--- Returns 1; 0 where fenced off or the job has ended; -1, without effect, where an embedding is
--- neither given nor there.
--- KEYS: job, text stream, next stream, the prompt's and the negative prompt's embedding.
--- ARGV: group, entry, worker, job id, number of images, then the two embeddings' values, ''
--- for one that is not given.
-local job, stream, next_stream = unpack(KEYS, 1, 3)
-local group, entry, worker, job_id, images = unpack(ARGV, 1, 5)
-local embeddings = {[KEYS[4]] = ARGV[6], [KEYS[5]] = ARGV[7]}
+-- the same bytes); a task per image is ready at the first diffusion stage; the text is settled.
+-- Returns 1; 0 where fenced off; -1, without effect, where an embedding is neither given nor there.
+-- ARGV: task, token, next stage, then key and value of the prompt's and of the negative prompt's
+-- embedding, '' for a value that is not given.
+local task, token, next_stage = unpack(ARGV, 1, 3)
+local embeddings = {[ARGV[4]] = ARGV[5], [ARGV[6]] = ARGV[7]}
 
-if not owned(stream, group, entry, worker) then
-  return 0
-end
-if not alive(job) then
-  settle(stream, group, entry)
+if not owned('text', task, token) then
   return 0
 end
 for embedding, value in pairs(embeddings) do
@@ -24,6 +16,8 @@ for embedding, value in pairs(embeddings) do
   end
 end
 
+local job_id = parts_of(task)
+local job = keys.job .. job_id
 for embedding, value in pairs(embeddings) do
   if value ~= '' then
     redis.call('HSETNX', embedding, 'value', value)
@@ -31,9 +25,9 @@ for embedding, value in pairs(embeddings) do
   redis.call('HSET', embedding, job, 1)
   redis.call('PERSIST', embedding)
 end
-redis.call('HSET', job, 'prompt_embedding', KEYS[4], 'negative_embedding', KEYS[5])
-for image = 0, images - 1 do
-  redis.call('XADD', next_stream, '*', 'job', job_id, 'image', image)
+redis.call('HSET', job, 'prompt_embedding', ARGV[4], 'negative_embedding', ARGV[6])
+settle('text', task)
+for image = 0, redis.call('HGET', job, 'images') - 1 do
+  make_ready(next_stage, task_name(job_id, image))
 end
-settle(stream, group, entry)
 return 1

@@ -1,24 +1,21 @@
--- Precondition: the worker owns the entry, and the job lives.
+-- Precondition: the worker holds the task.
 -- Effect: the image is in the record, the stage's input is gone, the task is settled; with the
--- last image the job has succeeded.
--- Returns 1; 0 where fenced off or the job has ended.
--- KEYS: job, artifacts, stream.
--- ARGV: group, entry, worker, field of the image, image, input's field ('' for the base stage),
--- then `ending` as end_job has it.
-local job, artifacts, stream = unpack(KEYS)
-local group, entry, worker, image_field, image, input_field = unpack(ARGV, 1, 6)
-local ending = {unpack(ARGV, 7)}
+-- last image the job has ended.
+-- Returns 1; 0 where fenced off; -1 where no one can finish it any more: the image has failed, or
+-- its job has ended, or is gone, without it.
+-- ARGV: stage, task, token, field of the image, image, input's field ('' for the base stage).
+local stage, task, token, image_field, image, input_field = unpack(ARGV)
+local job_id = parts_of(task)
+local job = keys.job .. job_id
 
-if not owned(stream, group, entry, worker) then
-  return 0
-end
-settle(stream, group, entry)
-if not alive(job) then
-  return 0
+if not owned(stage, task, token) then
+  local others = redis.call('HEXISTS', keys.held .. stage, task) == 1
+    or redis.call('ZSCORE', keys.ready .. stage, task)
+    or redis.call('HEXISTS', job, image_field) == 1
+  return others and 0 or -1
 end
 redis.call('HSET', job, image_field, image)
-redis.call('HDEL', artifacts, input_field)
-if redis.call('HINCRBY', job, 'remaining', -1) == 0 then
-  end_job(job, artifacts, 'succeeded', ending)
-end
+redis.call('HDEL', keys.artifacts .. job_id, input_field)
+settle(stage, task)
+image_done(job_id)
 return 1

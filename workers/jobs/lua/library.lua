@@ -1,4 +1,12 @@
 -- What the transitions share. Put in front of each of them; no transition by itself.
+--
+-- A task is one image of one job at one stage, or the text of a whole job, and is named
+-- <job id>:<index of the image, or text>. It is either ready, or held by one worker, and
+-- only while its job lives.
+
+-- Between the scores of two priorities; virtual times stay below it.
+local BAND = 2 ^ 50
+local BANDS = {high = 0, normal = 1, low = 2}
 
 -- Redis's clock, in unix seconds.
 local function now()
@@ -6,38 +14,127 @@ local function now()
   return string.format('%d.%06d', time[1], time[2])
 end
 
--- The fence: true where the entry is still pending under this worker's name. An error means
--- that stream or group are gone, and with them the ownership.
-local function owned(stream, group, entry, worker)
-  local pending = redis.pcall('XPENDING', stream, group, entry, entry, 1, worker)
-  return not pending.err and #pending == 1
+local function task_name(job_id, image)
+  return job_id .. ':' .. image
+end
+
+-- Returns job id and image.
+local function parts_of(task)
+  return string.match(task, '^(.*):(.*)$')
+end
+
+-- The fence: true where the task is still held under this token.
+local function owned(stage, task, token)
+  return redis.call('HGET', keys.held .. stage, task) == token
 end
 
 -- True where the job exists and has not ended.
-local function alive(job)
-  local status = redis.call('HGET', job, 'status')
+local function alive(job_id)
+  local status = redis.call('HGET', keys.job .. job_id, 'status')
   return status == 'queued' or status == 'running'
 end
 
--- Takes a task out of its stream for good.
-local function settle(stream, group, entry)
-  redis.call('XACK', stream, group, entry)
-  redis.call('XDEL', stream, entry)
+-- How often a task was handed to a worker is counted in its job's record.
+local function deliveries_field(stage, image)
+  return 'deliveries:' .. stage .. ':' .. image
 end
 
--- The one way into a terminal state: the record gets its TTL, the artifacts go, the embeddings
--- get theirs when no other job needs them, and those who wait for the job are woken.
--- ending: channel, job id, retention_s, embedding_ttl_s
-local function end_job(job, artifacts, status, ending)
-  local channel, job_id, retention_s, embedding_ttl_s = unpack(ending)
-  redis.call('HSET', job, 'status', status, 'finished_at', now())
-  redis.call('EXPIRE', job, retention_s)
-  redis.call('DEL', artifacts)
+-- Takes a task from the one who holds it, for good.
+local function settle(stage, task)
+  local job_id, image = parts_of(task)
+  redis.call('HDEL', keys.held .. stage, task)
+  redis.call('HDEL', keys.job .. job_id, deliveries_field(stage, image))
+end
+
+-- Puts a task where workers look for it: the images of a job follow each other at the distance
+-- of what one costs.
+local function make_ready(stage, task)
+  local job_id, image = parts_of(task)
+  local first, cost = unpack(redis.call('HMGET', keys.job .. job_id, 'score', 'image_cost'))
+  local score = first + (tonumber(image) or 0) * cost
+  redis.call('ZADD', keys.ready .. stage, string.format('%.0f', score), task)
+  redis.call('PUBLISH', keys.arrived .. stage, '')
+end
+
+-- Adds to the images that an owner, and all together, have accepted and not done.
+local function count_queued(owner, images)
+  for _, who in ipairs({owner, '*'}) do
+    if redis.call('HINCRBY', keys.queued, who, images) == 0 then
+      redis.call('HDEL', keys.queued, who)
+    end
+  end
+end
+
+-- Takes every task of the job away, whoever has it.
+local function drop_tasks(job_id, stages, images)
+  local tasks = {task_name(job_id, 'text')}
+  for image = 0, images - 1 do
+    tasks[#tasks + 1] = task_name(job_id, image)
+  end
+  for stage in string.gmatch(stages, '%S+') do
+    redis.call('ZREM', keys.ready .. stage, unpack(tasks))
+    redis.call('HDEL', keys.held .. stage, unpack(tasks))
+  end
+end
+
+local function let_embeddings_go(job)
   for _, embedding in ipairs(redis.call('HMGET', job, 'prompt_embedding', 'negative_embedding')) do
     if embedding and redis.call('HDEL', embedding, job) == 1
         and redis.call('HLEN', embedding) == 1 then
-      redis.call('EXPIRE', embedding, embedding_ttl_s)
+      redis.call('EXPIRE', embedding, settings.embedding_ttl_s)
     end
   end
-  redis.call('PUBLISH', channel, job_id)
+end
+
+-- The one way into a terminal state. Its tasks, its artifacts and its place in the counts go; its
+-- record and its idempotency key get their TTL, its embeddings theirs when no other job needs
+-- them; its webhook is due; those who wait for the job, or work on it, are told.
+local function end_job(job_id, status)
+  local job = keys.job .. job_id
+  local owner, remaining, stages, images, idempotency, webhook = unpack(redis.call('HMGET', job,
+    'owner', 'remaining', 'stages', 'images', 'idempotency', 'webhook'))
+  redis.call('HSET', job, 'status', status, 'finished_at', now())
+  redis.call('EXPIRE', job, settings.retention_s)
+  drop_tasks(job_id, stages, images)
+  count_queued(owner, -remaining)
+  redis.call('ZREM', keys.deadlines, job_id)
+  redis.call('DEL', keys.artifacts .. job_id)
+  let_embeddings_go(job)
+  if idempotency then
+    redis.call('EXPIRE', idempotency, settings.retention_s)
+  end
+  if webhook then
+    redis.call('ZADD', keys.webhooks, now(), job_id)
+  end
+  redis.call('PUBLISH', keys.ended, job_id)
+end
+
+-- One image less to wait for; after the last one the job has ended.
+local function image_done(job_id)
+  local job = keys.job .. job_id
+  if tonumber(redis.call('HGET', job, 'remaining')) == 1 then
+    end_job(job_id, redis.call('HEXISTS', job, 'error') == 1 and 'failed' or 'succeeded')
+  else
+    count_queued(redis.call('HGET', job, 'owner'), -1)
+  end
+  redis.call('HINCRBY', job, 'remaining', -1)
+end
+
+-- A task that cannot be done: without its text the job has failed, without an image it fails when
+-- the others are done. The first reason is told.
+local function fail_task(stage, task, reason)
+  local job_id, image = parts_of(task)
+  redis.call('HSETNX', keys.job .. job_id, 'error', reason)
+  settle(stage, task)
+  if image == 'text' then
+    end_job(job_id, 'failed')
+  else
+    image_done(job_id)
+  end
+end
+
+local function expire_job(job_id)
+  redis.call('HSETNX', keys.job .. job_id, 'error', cjson.encode({
+    code = 'deadline_passed', message = 'the job was not done within its deadline_s'}))
+  end_job(job_id, 'expired')
 end

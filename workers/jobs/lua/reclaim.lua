@@ -1,61 +1,58 @@
--- Precondition: the caller's own heartbeat is there.
--- Effect: up to `count` entries become the caller's: those of workers whose heartbeat is gone,
--- and its own that it does not hold (their delivery was lost on the way, at least a lease ago).
--- Workers whose heartbeat is gone and who have nothing pending are forgotten.
--- Returns {entry, deliveries, fields} for each.
--- KEYS: stream. ARGV: group, worker, prefix of heartbeat keys, count, lease_ms, then the
--- entries that the caller holds.
-local stream = KEYS[1]
-local group, worker, heartbeat, count, lease_ms = unpack(ARGV, 1, 5)
-count = tonumber(count)
+-- Precondition: the worker has been alive for a lease without a gap: one that has just come, or
+-- come back together with Redis, cannot tell who is dead.
+-- Effect: the stage's tasks that are held by workers without a heartbeat are ready again, as are
+-- those that the worker itself holds without knowing, since their delivery was lost on the way.
+-- A task that was delivered max_deliveries times is given up: its image, or its text, fails.
+-- Returns the tasks that the worker believes to hold and does not.
+-- ARGV: stage, worker, then task and token, as often as the worker holds one.
+local stage, worker = unpack(ARGV, 1, 2)
+local believed = {}
+for i = 3, #ARGV, 2 do
+  believed[ARGV[i]] = ARGV[i + 1]
+end
+
+local function give_up(task, deliveries)
+  local _, image = parts_of(task)
+  fail_task(stage, task, cjson.encode({
+    code = 'gave_up',
+    message = string.format('stage %s: %d workers died with it', stage, deliveries),
+    image = tonumber(image)}))
+end
+
+local function take_from(holder, task)
+  local job_id, image = parts_of(task)
+  local deliveries = tonumber(redis.call('HGET', keys.job .. job_id, deliveries_field(stage, image)))
+  if holder ~= worker and deliveries >= settings.max_deliveries then
+    give_up(task, deliveries)
+  else
+    redis.call('HDEL', keys.held .. stage, task)
+    make_ready(stage, task)
+  end
+end
+
 local held = {}
-for i = 6, #ARGV do
-  held[ARGV[i]] = true
+local rows = redis.call('HGETALL', keys.held .. stage)
+for i = 1, #rows, 2 do
+  held[rows[i]] = rows[i + 1]
 end
 
-local taken = {}
-local function take(entry, deliveries)
-  if #taken == count then
-    return
-  end
-  local claimed = redis.call('XCLAIM', stream, group, worker, 0, entry)[1]
-  if claimed then
-    taken[#taken + 1] = {entry, deliveries + 1, claimed[2]}
-  else  -- the entry is no longer in the stream
-    redis.call('XACK', stream, group, entry)
+local lost = {}
+for task, token in pairs(believed) do
+  if held[task] ~= token then
+    lost[#lost + 1] = task
   end
 end
 
-local function take_lost()
-  local most = count + #ARGV - 5
-  local rows = redis.call('XPENDING', stream, group, 'IDLE', lease_ms, '-', '+', most, worker)
-  for _, row in ipairs(rows) do
-    if not held[row[1]] then
-      take(row[1], row[4])
+local since_ms = redis.call('GET', keys.worker .. worker)
+if since_ms and now() * 1000 - since_ms >= settings.lease_ms then
+  for task, token in pairs(held) do
+    local holder = string.match(token, '^(.*)/%d+$')
+    local dead = redis.call('EXISTS', keys.worker .. holder) == 0
+    local unknown = holder == worker and believed[task] ~= token
+    -- A job that ended in this very call took its other tasks with it.
+    if (dead or unknown) and owned(stage, task, token) then
+      take_from(holder, task)
     end
   end
 end
-
-local function take_over(dead)
-  for _, row in ipairs(redis.call('XPENDING', stream, group, '-', '+', count, dead)) do
-    take(row[1], row[4])
-  end
-  if #redis.call('XPENDING', stream, group, '-', '+', 1, dead) == 0 then
-    redis.call('XGROUP', 'DELCONSUMER', stream, group, dead)
-  end
-end
-
--- The stream and the group appear with the first job and the first claim.
-local consumers = redis.pcall('XINFO', 'CONSUMERS', stream, group)
-if consumers.err then
-  return {}
-end
-for _, consumer in ipairs(consumers) do
-  local name = consumer[2]
-  if name == worker then
-    take_lost()
-  elseif redis.call('EXISTS', heartbeat .. name) == 0 then
-    take_over(name)
-  end
-end
-return taken
+return lost

@@ -1,0 +1,18 @@
+-- Precondition: the job exists.
+-- Effect: it is canceled if it lives; its prompts and images are gone from the record, which stays
+-- for as long as it would have.
+-- Returns 1; 0 where the job is gone.
+-- ARGV: job id, its parameters without the prompts.
+local job_id, parameters = unpack(ARGV)
+local job = keys.job .. job_id
+if redis.call('EXISTS', job) == 0 then
+  return 0
+end
+if alive(job_id) then
+  end_job(job_id, 'canceled')
+end
+for image = 0, redis.call('HGET', job, 'images') - 1 do
+  redis.call('HDEL', job, 'image:' .. image)
+end
+redis.call('HSET', job, 'parameters', parameters, 'erased', 1)
+return 1

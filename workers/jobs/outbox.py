@@ -1,0 +1,118 @@
+"""The webhooks that are still to be delivered: whose turn it is, and when there is another attempt.
+
+Delivery is at least once: what is claimed and not settled is due again when its lease ends.
+Knows no HTTP.
+"""
+
+import logging
+import random
+import secrets
+from typing import Any
+
+from pydantic import Field
+from redis.asyncio import Redis
+
+from workers.jobs import keys
+from workers.jobs.connect import queue_errors
+from workers.jobs.job import Job, Record, Webhook
+from workers.jobs.record import read_job
+from workers.jobs.scripts import source
+from workers.jobs.settings import QueueSettings
+
+LEASE_S = 60.0
+"""So long after a claim the webhook is due again. An attempt takes less."""
+
+PAUSES_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400)
+"""After each attempt but the last. Those that would end after the job's record are not made."""
+
+JITTER = 0.2
+"""A pause is longer by up to this part of it, so that what failed together is not retried so."""
+
+log = logging.getLogger(__name__)
+
+
+class Delivery(Record):
+    """One attempt to tell a webhook's URL that its job has ended, claimed by who makes it."""
+
+    job: Job
+    webhook: Webhook
+    attempt: int = Field(gt=0)
+    """Counts from 1; with the job's id it tells this claim from any other."""
+
+
+class Outbox:
+    """One process's view of the webhooks to deliver. Every method raises QueueUnavailable."""
+
+    def __init__(self, redis: Redis, settings: QueueSettings) -> None:
+        self._redis = redis
+        self._claim = redis.register_script(source("claim_webhooks", settings))
+        self._end = redis.register_script(source("end_webhook", settings))
+        self._retry = redis.register_script(source("retry_webhook", settings))
+
+    async def claim(self, count: int) -> list[Delivery]:
+        """Up to `count` of those that are due, the longest due first.
+
+        One whose record cannot be read, as another version of imagen wrote it, is left to others
+        until its lease ends.
+        """
+        with queue_errors():
+            rows: Any = await self._claim([], [count, LEASE_S])
+        deliveries = (_delivery(job_id.decode(), *row) for job_id, *row in rows)
+        return [delivery for delivery in deliveries if delivery is not None]
+
+    async def end(self, delivery: Delivery) -> bool:
+        """It is delivered, or not wanted. False where someone else has claimed it since."""
+        with queue_errors():
+            effect = await self._end([], [delivery.job.id, delivery.attempt])
+        return bool(effect)
+
+    async def retry(self, delivery: Delivery) -> bool:
+        """The attempt has failed: there is another after a pause, if any is left.
+
+        It is given up after the last one, and where the job's record goes before the pause is over.
+        False where someone else has claimed it since.
+        """
+        job_id, attempt = delivery.job.id, delivery.attempt
+        if attempt > len(PAUSES_S):
+            log.warning("webhook of job %s: given up after %d attempts", job_id, attempt)
+            return await self.end(delivery)
+        pause_s = PAUSES_S[attempt - 1] * random.uniform(1, 1 + JITTER)
+        with queue_errors():
+            effect = await self._retry([], [job_id, attempt, pause_s])
+        if effect == -1:
+            log.warning(
+                "webhook of job %s: given up after %d attempts, since the job's record goes before"
+                " the next; a longer IMAGEN_RETENTION_S leaves time for more",
+                job_id,
+                attempt,
+            )
+        return bool(effect)
+
+    async def next_due_s(self) -> float | None:
+        """Seconds until the next is due, negative where it is late; None where none waits."""
+        with queue_errors():
+            async with self._redis.pipeline() as pipeline:
+                pipeline.time()
+                pipeline.zrange(keys.webhooks(), 0, 0, withscores=True)
+                (seconds, microseconds), first = await pipeline.execute()
+        return first[0][1] - seconds - microseconds / 1e6 if first else None
+
+    async def service_secret(self) -> bytes:
+        """What every owner's signing secret is derived from; made by the first who asks."""
+        with queue_errors():
+            await self._redis.set(keys.webhook_secret(), secrets.token_bytes(32), nx=True)
+            secret: Any = await self._redis.get(keys.webhook_secret())
+        return bytes(secret)
+
+
+def _delivery(job_id: str, attempt: int, record: list[bytes]) -> Delivery | None:
+    """What was claimed; None where there is nothing to tell, or we cannot read it."""
+    if attempt == 0:
+        log.warning("webhook of job %s: given up, since the job's record is gone", job_id)
+        return None
+    try:
+        job = read_job(job_id, dict(zip(record[::2], record[1::2], strict=True)))
+        return Delivery.model_validate({"job": job, "webhook": job.webhook, "attempt": attempt})
+    except (KeyError, ValueError):
+        log.exception("webhook of job %s: its record is of another version of imagen", job_id)
+        return None
