@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import engine, latency, mixed_load, pictures, pipelines, quality
+from benchmarks import engine, fairness, latency, mixed_load, pictures, pipelines, quality
 
 CASES: dict[str, Callable[[], None]] = {
     "latency": latency.main,
@@ -12,6 +12,7 @@ CASES: dict[str, Callable[[], None]] = {
     "engine": engine.main,
     "pipelines": pipelines.main,
     "mixed_load": mixed_load.main,
+    "fairness": fairness.main,
     "quality": quality.main,
 }
 

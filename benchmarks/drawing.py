@@ -9,7 +9,7 @@ from model.cascade import Cascade, to_pixels
 from model.plan import StageSettings
 from model.trajectory import TextCondition
 from workers.capacity import find_capacities
-from workers.engine import Admission, StageEngine
+from workers.engine import Admission, Failed, StageEngine
 from workers.settings import WorkerSettings
 
 
@@ -53,5 +53,8 @@ def run(engine: StageEngine, admissions: Sequence[Admission]) -> list[Tensor]:
         engine.admit(admission)
     outputs: dict[str, Tensor] = {}
     while engine.in_flight:
-        outputs |= {drawn.key: drawn.output for drawn in engine.step()}
+        for ended in engine.step():
+            if isinstance(ended, Failed):
+                raise RuntimeError(ended.message)
+            outputs[ended.key] = ended.output
     return [outputs[admission.key] for admission in admissions]

@@ -13,7 +13,7 @@ WARM_UPS, REQUESTS = 3, 20
 
 
 def main() -> None:
-    with serving() as url, httpx.Client(base_url=url, timeout=120) as client:
+    with serving() as service, service.client() as client:
         asked = [prompt.text for prompt in prompts()[: WARM_UPS + REQUESTS]]
         seconds = [_draw(client, text, seed) for seed, text in enumerate(asked)][WARM_UPS:]
     keep(

@@ -65,9 +65,9 @@ def main(arguments: Sequence[str] = ()) -> None:
             per_s = options.overload * capacity_per_s
             arrivals = poisson_arrivals(options.requests, per_s, words)
             theirs = asyncio.run(play(url, arrivals, ask_diffusers))
-        with serving(folder) as url:
-            asyncio.run(_seconds_a_picture(url, ask_imagen))  # warms it up too
-            ours = asyncio.run(play(url, arrivals, ask_imagen))
+        with serving(folder) as service:
+            asyncio.run(_seconds_a_picture(service.url, ask_imagen))  # warms it up too
+            ours = asyncio.run(play(service.url, arrivals, ask_imagen))
     rows = [told(ours.row("ours")), told(theirs.row(f"diffusers, {dtype_name(dtype)}"))]
     keep(
         "mixed_load",

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -20,11 +21,25 @@ READY_WITHIN_S = 300.0
 STOP_WITHIN_S = 60.0
 
 
-@contextmanager
-def serving(cascade: Path | None = None) -> Iterator[str]:
-    """`imagen serve` with a data folder of its own: its URL.
+@dataclass(frozen=True)
+class Service:
+    """keys: by owner."""
 
-    cascade: a folder; None is the one in the box.
+    url: str
+    keys: Mapping[str, str]
+
+    def client(self, owner: str | None = None) -> httpx.Client:
+        """Requests in this owner's name."""
+        headers = {} if owner is None else {"authorization": f"Bearer {self.keys[owner]}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120)
+
+
+@contextmanager
+def serving(cascade: Path | None = None, owners: Sequence[str] = ()) -> Iterator[Service]:
+    """`imagen serve` with a data folder of its own.
+
+    cascade: a folder; None is the one in the box. owners: who gets an API key; with none of them
+    no one needs one.
     """
     command = ["app.cli", "serve"]
     if cascade is not None:
@@ -32,8 +47,9 @@ def serving(cascade: Path | None = None) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="imagen") as data_dir:
         port = _free_port()
         environment = {"IMAGEN_DATA_DIR": data_dir, "IMAGEN_PORT": str(port)}
+        keys = {owner: _make_key(owner, environment) for owner in owners}
         with _child(command, environment, port) as url:
-            yield url
+            yield Service(url, keys)
 
 
 @contextmanager
@@ -43,6 +59,17 @@ def serving_diffusers(folder: Path, dtype: torch.dtype) -> Iterator[str]:
     options = ["--folder", str(folder), "--port", str(port), "--dtype", dtype_name(dtype)]
     with _child(["benchmarks.diffusers_server", *options], {}, port) as url:
         yield url
+
+
+def _make_key(owner: str, environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", "keys", "make", owner],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
 def _free_port() -> int:

@@ -1,9 +1,20 @@
-"""What can go wrong with a cascade.
+"""What can go wrong with a cascade, and while it draws.
 
 ValueError
-└── InvalidCascade    a folder, file or setting that is not a cascade; the message says the remedy
+├── InvalidCascade    a folder, file or setting that is not a cascade; the message says the remedy
+└── NotFinite         a network came to infinity or to what is not a number
+RuntimeError
+└── DeviceLost        the device computes nothing more in this process
 """
 
 
 class InvalidCascade(ValueError):
     """The cascade cannot be loaded; the message names the file and the remedy."""
+
+
+class NotFinite(ValueError):
+    """An image or embedding holds infinity or NaN; the message names the stage and the remedy."""
+
+
+class DeviceLost(RuntimeError):
+    """Whatever is computed next in this process would fail too: it has to end."""

@@ -4,14 +4,16 @@ Knows nothing of queues: which trajectories share a step is the caller's choice.
 """
 
 from collections import defaultdict, deque
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from model.errors import NotFinite
 from model.guidance import Prediction, Threshold, guide, predicted_x0
 from model.network import Network, Rows
 from model.noise import noise
@@ -120,15 +122,20 @@ class Stage:
         """Advance each trajectory by one denoising step: one forward for all of one shape.
 
         A guided image takes two rows of the forward, an unguided one takes one. On a GPU this
-        waits for no more than the step before.
+        waits for no more than the step before. A step that raises leaves every trajectory as it
+        was, so that it can be taken again.
         """
         by_shape: defaultdict[tuple[int, ...], list[Trajectory]] = defaultdict(list)
         for trajectory in trajectories:
             by_shape[trajectory.shape].append(trajectory)
-        for alike in by_shape.values():
+        stepped = [
             # Guided ones first, so that slices tell them apart.
             self._step_alike(sorted(alike, key=lambda t: not t.next_step.is_guided))
+            for alike in by_shape.values()
+        ]
         self._stay_close()
+        for trajectory, x, x0 in chain.from_iterable(stepped):
+            trajectory.advance(x, x0)
 
     def _stay_close(self) -> None:
         """Let the GPU be one step behind and no more, else arrivals wait for all that is queued."""
@@ -138,19 +145,21 @@ class Stage:
             if len(self._under_way) > 1:
                 self._under_way.popleft().synchronize()
 
-    def _step_alike(self, images: Sequence[Trajectory]) -> None:
+    def _step_alike(
+        self, images: Sequence[Trajectory]
+    ) -> Iterator[tuple[Trajectory, Tensor, Tensor]]:
+        """Each with its next x and x0. What is not finite stays so, in x, until finish()."""
         numbers = StepNumbers.of(torch.stack([t.table[t.steps_done] for t in images]))
         x = torch.stack([t.x for t in images])
         predicted, spread = self._predict(x, images, numbers.guidance_scale)
         x0 = predicted_x0(self.spec.prediction, x, predicted, numbers.alpha, numbers.sigma)
         if self.spec.threshold is not None:
-            x0 = self.spec.threshold(x0)
+            x0 = _unless_infinite(self.spec.threshold(x0), predicted)
         previous_x0 = torch.stack([t.x0 for t in images])
         x = numbers.x * x + numbers.x0 * x0 + numbers.previous_x0 * previous_x0
         if any(t.next_step.update.is_noisy for t in images):
             x = x + _strength(numbers, spread) * torch.stack([self._fresh_noise(t) for t in images])
-        for image, *row in zip(images, x, x0, strict=True):
-            image.advance(*row)
+        return zip(images, x, x0, strict=True)
 
     def _predict(
         self, x: Tensor, images: Sequence[Trajectory], scale: Tensor
@@ -187,8 +196,15 @@ class Stage:
         return self._on_device(noise(image.seed, purpose, image.shape))
 
     def finish(self, trajectory: Trajectory) -> Tensor:
-        """The stage's output: [3, H, W] float16 in [-1, 1] on the CPU."""
-        return trajectory.x.clamp(-1, 1).to("cpu", torch.float16)
+        """The stage's output: [3, H, W] float16 in [-1, 1] on the CPU. Raises NotFinite."""
+        x = trajectory.x
+        output = _unless_infinite(x.clamp(-1, 1), x).to("cpu", torch.float16)
+        if output.isnan().any():
+            raise NotFinite(
+                f"stage {self.spec.name} came to numbers that are not finite: try another seed or a"
+                " lower guidance_scale; if all images fail, give the stage float32 in IMAGEN_DEVICE"
+            )
+        return output
 
     def _prepare(self, embedding: Tensor) -> Tensor:
         """An embedding on the device, in the network's type; once for each tensor that is given."""
@@ -202,6 +218,11 @@ class Stage:
         if device.type == "cuda" and tensor.device.type == "cpu":
             tensor = tensor.pin_memory()
         return tensor.to(device, non_blocking=True)
+
+
+def _unless_infinite(clipped: Tensor, unclipped: Tensor) -> Tensor:
+    """NaN where infinity was clipped; NaN itself no clipping hides. All of one shape."""
+    return clipped + 0 * unclipped
 
 
 def _strength(numbers: StepNumbers, spread: Tensor | None) -> Tensor:

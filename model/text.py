@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5EncoderModel
 
-from model.errors import InvalidCascade
+from model.errors import InvalidCascade, NotFinite
 from model.int8 import as_int8, with_int8_layers
 from model.loading.folder import Folder
 from model.loading.weights import Convert, as_placed, fill, find_weights, without_weights
@@ -68,6 +68,11 @@ class TextEncoder:
         self._loaded: tuple[PreTrainedTokenizerBase, T5EncoderModel] | None = None
 
     @property
+    def device(self) -> torch.device:
+        """Where it encodes."""
+        return self._placement.device
+
+    @property
     def is_loaded(self) -> bool:
         """Whether the weights are in memory."""
         return self._loaded is not None
@@ -86,7 +91,8 @@ class TextEncoder:
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """[len(prompts), max_tokens, width] float16 on the CPU.
 
-        A prompt longer than max_tokens is cut; the empty prompt is the unconditional one.
+        A prompt longer than max_tokens is cut; the empty prompt is the unconditional one. Raises
+        NotFinite.
         """
         tokenizer, encoder = self._tokenizer_and_encoder()
         tokens = tokenizer(
@@ -97,7 +103,13 @@ class TextEncoder:
             return_tensors="pt",
         ).to(self._placement.device)
         hidden: Tensor = encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
-        return hidden.to("cpu", torch.float16)
+        embeddings = hidden.to("cpu", torch.float16)
+        if not embeddings.isfinite().all():
+            raise NotFinite(
+                "stage text came to numbers that are not finite: try other words; if all prompts"
+                " fail, give text float32 in IMAGEN_DEVICE"
+            )
+        return embeddings
 
     def release(self) -> None:
         """Nothing more to encode for now: let go of the weights, unless they are to be kept."""

@@ -41,7 +41,7 @@ async def working(cascade: Cascade, settings: WorkerSettings) -> AsyncGenerator[
 @asynccontextmanager
 async def api(queue: QueueSettings) -> AsyncGenerator[AsyncClient]:
     """A client of an API in this event loop."""
-    app = create_app(ApiSettings.model_validate(queue.model_dump()))
+    app = create_app(ApiSettings.model_validate({**queue.model_dump(), "auth": "none"}))
     async with (
         app.router.lifespan_context(app),
         AsyncClient(transport=ASGITransport(app), base_url="http://imagen", timeout=90) as client,

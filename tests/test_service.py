@@ -1,7 +1,6 @@
 """The promises of the whole service, on a small untrained cascade with every other part real."""
 
 import asyncio
-import contextlib
 import io
 import random
 from pathlib import Path
@@ -13,7 +12,6 @@ from httpx import AsyncClient
 from numpy.typing import NDArray
 from PIL import Image
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from app.embedded_queue import EmbeddedQueue
 from model.cascade import Cascade
@@ -155,11 +153,7 @@ async def test_two_workers_share_a_job_by_stage(
 async def until_in_flight(redis: Redis, stage: str) -> None:
     """Wait until a worker holds a task of the stage: nothing tells of it, so Redis is asked."""
     async with asyncio.timeout(60):
-        while True:
-            with contextlib.suppress(ResponseError):  # the stream appears with its first claim
-                groups = await redis.xinfo_groups(keys.stream(stage))
-                if any(group["pending"] for group in groups):
-                    return
+        while not await redis.hlen(keys.held(stage)):
             await asyncio.sleep(0.01)
 
 

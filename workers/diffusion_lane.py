@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from torch import Tensor
@@ -11,13 +11,14 @@ from model.cascade import Cascade
 from model.finishing import Finished
 from model.trajectory import TextCondition
 from workers import png, tensors
+from workers.blame import Blame, attempt
 from workers.describe import settings_of
-from workers.engine import Admission, StageEngine
-from workers.jobs.errors import InputExpired
+from workers.engine import Admission, Drawn, Failed, StageEngine
+from workers.jobs.errors import ImageStoreUnavailable, InputExpired
 from workers.jobs.image_store import ImageStore, image_path
-from workers.jobs.inputs import EMBEDDINGS_KEPT, task_image
+from workers.jobs.inputs import EMBEDDINGS_KEPT
 from workers.jobs.job import ImageResult, JobError, Task
-from workers.jobs.queue import Queue
+from workers.jobs.queue import Effect, Queue
 from workers.lane import Outcome
 
 
@@ -50,15 +51,14 @@ class DiffusionLane:
         try:
             inputs = await self._queue.inputs(task)
         except InputExpired as error:
-            await self._queue.fail(
-                task, self._worker, JobError(code="input_expired", message=str(error))
-            )
+            expired = JobError(code="input_expired", message=str(error), image=task.image)
+            await self._queue.fail(task, self._worker, expired)
             return
-        self._tasks[task.entry_id] = task
+        self._tasks[task.key] = task
         self._engine.admit(
             Admission(
-                key=task.entry_id,
-                seed=task.parameters.image_seed(task_image(task)),
+                key=task.key,
+                seed=task.parameters.image_seed(task.image),
                 settings=settings_of(task.parameters.stage(task.stage)),
                 text=TextCondition(
                     prompt=self._embedding(inputs.prompt_embedding),
@@ -68,17 +68,34 @@ class DiffusionLane:
             )
         )
 
-    def compute(self) -> list[Outcome]:
-        drawn = {each.key: each.output for each in self._engine.step()}
-        outcomes = [self._outcome(self._tasks[key], output) for key, output in drawn.items()]
-        for key in drawn:  # not before: those that cannot be finished are failed from there
-            del self._tasks[key]
-        return outcomes
+    def drop(self, unwanted: Callable[[Task], bool]) -> None:
+        for key, task in list(self._tasks.items()):  # a copy: compute() takes tasks out meanwhile
+            if unwanted(task):
+                self._engine.cancel(key)
+                self._tasks.pop(key, None)
 
-    def _outcome(self, task: Task, output: Tensor) -> Outcome:
+    def compute(self) -> list[Outcome]:
+        ended = [(self._tasks.pop(each.key, None), each) for each in self._engine.step()]
+        # Without a task it was dropped while the step was under way.
+        return [self._outcome(task, each) for task, each in ended if task is not None]
+
+    def _outcome(self, task: Task, each: Drawn | Failed) -> Outcome:
         """A picture after the last stage, else the bytes that the next one starts from."""
-        is_last = task.parameters.stage_after(self.stage) is None
-        return Outcome(task, self._cascade.finish(output) if is_last else tensors.to_bytes(output))
+        output: Finished | bytes | Blame | Failed
+        if isinstance(each, Failed):
+            output = each
+        elif task.parameters.stage_after(self.stage) is None:
+            device = self._engine.stage.network.device
+            (output,) = attempt(self.stage, device, [each.output], self._finished)
+        else:
+            output = tensors.to_bytes(each.output)
+        if isinstance(output, (Blame, Failed)):
+            failure = JobError(code=output.code, message=output.message, image=task.image)
+            return Outcome(task, failure=failure)
+        return Outcome(task, output)
+
+    def _finished(self, outputs: Sequence[Tensor]) -> list[Finished]:
+        return [self._cascade.finish(output) for output in outputs]
 
     async def commit(self, outcome: Outcome) -> None:
         task, output = outcome.task, outcome.output
@@ -88,22 +105,14 @@ class DiffusionLane:
         else:
             await self._queue.commit(task, self._worker, output, following.name)
 
-    async def fail_all(self, error: JobError) -> None:
-        self._engine.clear()
-        for key in list(self._tasks):
-            await self._queue.fail(self._tasks[key], self._worker, error)
-            del self._tasks[key]
-
     async def _finish(self, task: Task, finished: Finished) -> None:
         """Store the picture, then record it: a crash between the two stores it again, the same."""
-        index = task_image(task)
+        index = task.image
         path = image_path(task.job_id, index)
         try:
             stored = await asyncio.to_thread(self._store, path, task, finished.pixels)
         except OSError as error:
-            refused = JobError(code="image_store", message=f"the image cannot be stored: {error}")
-            await self._queue.fail(task, self._worker, refused)
-            return
+            raise ImageStoreUnavailable(error.strerror or type(error).__name__) from error
         height, width, _ = finished.pixels.shape
         image = ImageResult(
             index=index,
@@ -115,14 +124,15 @@ class DiffusionLane:
             bytes=len(stored),
             blocked_by=finished.blocked_by,
         )
-        await self._queue.finish(task, self._worker, image)
+        if await self._queue.finish(task, self._worker, image) is Effect.UNWANTED:
+            await asyncio.to_thread(self._images.remove, path)
 
     def _store(self, path: str, task: Task, pixels: Tensor) -> bytes:
         return self._images.put(path, png.encode(pixels, self._metadata(task)))
 
     def _metadata(self, task: Task) -> Mapping[str, str]:
         """What it takes to draw this picture again."""
-        alone = {"n": 1, "seed": task.parameters.image_seed(task_image(task))}
+        alone = {"n": 1, "seed": task.parameters.image_seed(task.image)}
         return {
             "cascade": self._cascade.name,
             "parameters": task.parameters.model_copy(update=alone).model_dump_json(),

@@ -1,23 +1,31 @@
 """The stage engine: the images in flight at one stage, stepped together.
 
 Between two denoising steps it takes in new images and lets finished and cancelled ones go, so that
-no image waits for another's last step. Knows no Redis, HTTP or PNG.
+no image waits for another's last step. One that cannot be drawn fails alone. Knows no Redis, HTTP
+or PNG.
 """
 
+import logging
 import math
-from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Tensor
 
 from model.plan import StageSettings
 from model.stage import Stage
 from model.trajectory import TextCondition, Trajectory
+from workers.blame import STAGE_FAILED, Blame, attempt
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Admission:
-    """An image to be drawn, named by `key`.
+    """An image to be drawn, named by `key`, which no other in the engine has.
 
     low_res: [3, h, w], the output of the stage before; None at the base.
     """
@@ -29,12 +37,19 @@ class Admission:
     low_res: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class _Flying:
-    """rows: as the engine counts them against its capacity."""
+@dataclass
+class _Image:
+    """rows: as the engine counts them against its capacity. trajectory: None until it is begun."""
 
-    trajectory: Trajectory
+    admission: Admission
     rows: int
+    trajectory: Trajectory | None = None
+    is_cancelled: bool = False
+
+    @property
+    def flying(self) -> Trajectory:
+        assert self.trajectory is not None
+        return self.trajectory
 
 
 @dataclass(frozen=True)
@@ -45,11 +60,21 @@ class Drawn:
     output: Tensor
 
 
+@dataclass(frozen=True)
+class Failed:
+    """An image that cannot be drawn. code, message: see Blame."""
+
+    key: str
+    code: str
+    message: str
+
+
 class StageEngine:
     """Images of a step may differ in all of StageSettings, in seed and in shape.
 
-    capacity: rows of the network's batch that a step holds, at the stage's own size; an image takes
-    two where it is guided, and more where it is larger. One image is stepped whatever it takes.
+    capacity: rows of the network's batch that a forward holds, at the stage's own size; an image
+    takes two where it is guided, and more where it is larger. One image is stepped whatever it
+    takes. Where memory ends earlier, the capacity shrinks and stays so.
     `step` belongs to one thread; `admit` and `cancel` may be called from another meanwhile and
     take effect before the next step.
     """
@@ -57,76 +82,141 @@ class StageEngine:
     def __init__(self, stage: Stage, capacity: int):
         self.stage = stage
         self.capacity = capacity
-        self._arrivals: deque[Admission] = deque()
-        self._cancelled: deque[str] = deque()
-        self._flying: dict[str, _Flying] = {}
+        self._images: dict[str, _Image] = {}
 
     @property
     def in_flight(self) -> int:
-        """Images admitted and not yet drawn."""
-        return len(self._arrivals) + len(self._flying)
+        """Images admitted and neither drawn nor failed."""
+        return len(self._images)
 
     @property
     def room(self) -> int:
         """How many more images of the usual kind, the stage's defaults, fit into a step."""
-        waiting = sum(self._rows(arrival.settings) for arrival in list(self._arrivals))
-        free = self.capacity - waiting - self._rows_in_flight
-        room = max(0, free // self._rows(self.stage.spec.defaults))
-        return room if self.in_flight else max(1, room)
+        images = self._in_order()
+        room = max(0, (self.capacity - _rows(images)) // self._rows_of(self.stage.spec.defaults))
+        return room if images else max(1, room)
 
     def admit(self, admission: Admission) -> None:
-        self._arrivals.append(admission)
+        self._images[admission.key] = _Image(admission, self._rows_of(admission.settings))
 
     def cancel(self, key: str) -> None:
         """Let an image go; one that is not there any more is not missed."""
-        self._cancelled.append(key)
+        image = self._images.get(key)
+        if image is not None:
+            image.is_cancelled = True
 
-    def step(self) -> list[Drawn]:
-        """Advance every image in flight by one denoising step; return those that are drawn."""
-        self._take_in()
+    def step(self) -> list[Drawn | Failed]:
+        """Advance the images in flight by one denoising step; return those that end with it.
+
+        An image that fails takes no other with it. Raises DeviceLost.
+        """
         self._let_go()
-        if not self._flying:
-            return []
-        self.stage.step([each.trajectory for each in self._flying.values()])
-        drawn = [
-            Drawn(key, self.stage.finish(each.trajectory))
-            for key, each in self._flying.items()
-            if each.trajectory.is_finished
-        ]
-        for each in drawn:
-            del self._flying[each.key]
-        return drawn
+        drawn: list[Drawn] = []
+        failed: list[Failed] = []
+        for image, trajectory in self._attempt(self._begin, self._fitting(), failed):
+            image.trajectory = trajectory
+        for part in self._parts(self._flying()):
+            stepped = self._attempt(self._step, part, failed)
+            finished = [image for image, trajectory in stepped if trajectory.is_finished]
+            outputs = self._attempt(self._finish, finished, failed)
+            drawn += [Drawn(image.admission.key, output) for image, output in outputs]
+        ended: list[Drawn | Failed] = [*drawn, *failed]
+        for each in ended:
+            del self._images[each.key]
+        return ended
 
     def clear(self) -> None:
         """Let all images go, after a step that failed."""
-        self._flying.clear()
-        self._arrivals.clear()
+        self._images.clear()
 
-    def _take_in(self) -> None:
-        while self._arrivals:
-            rows = self._rows(self._arrivals[0].settings)
-            if self._flying and self._rows_in_flight + rows > self.capacity:
-                return
-            arrival = self._arrivals[0]
-            trajectory = self.stage.start(
-                arrival.seed, arrival.settings, arrival.text, arrival.low_res
-            )
-            self._flying[arrival.key] = _Flying(trajectory, rows)
-            self._arrivals.popleft()
+    def _in_order(self) -> list[_Image]:
+        """As they came; a copy, since others may come while it is read."""
+        return list(self._images.values())
+
+    def _flying(self) -> list[_Image]:
+        return [image for image in self._in_order() if image.trajectory is not None]
 
     def _let_go(self) -> None:
-        while self._cancelled:
-            key = self._cancelled.popleft()
-            self._flying.pop(key, None)
-            for arrival in [a for a in list(self._arrivals) if a.key == key]:
-                self._arrivals.remove(arrival)
+        for image in self._in_order():
+            if image.is_cancelled:
+                del self._images[image.admission.key]
 
-    @property
-    def _rows_in_flight(self) -> int:
-        return sum(each.rows for each in list(self._flying.values()))
+    def _fitting(self) -> list[_Image]:
+        """Those to begin now: in the order they came, as long as the next one fits."""
+        fitting: list[_Image] = []
+        rows = _rows(self._flying())
+        for image in self._in_order():
+            if image.trajectory is not None:
+                continue
+            if rows and rows + image.rows > self.capacity:
+                break
+            fitting.append(image)
+            rows += image.rows
+        return fitting
 
-    def _rows(self, settings: StageSettings) -> int:
+    def _parts(self, images: Sequence[_Image]) -> Iterator[list[_Image]]:
+        """The images, cut where the capacity, as it is by then, is full."""
+        part: list[_Image] = []
+        for image in images:
+            if part and _rows(part) + image.rows > self.capacity:
+                yield part
+                part = []
+            part.append(image)
+        if part:
+            yield part
+
+    def _smaller(self, part: Sequence[_Image]) -> Iterator[list[_Image]]:
+        """The images in parts of half the rows, as all have to be from now on."""
+        rows = _rows(part)
+        self.capacity = max(1, rows // 2)
+        log.warning(
+            "stage %s: no memory for %d rows, a forward holds %d from now on",
+            self.stage.spec.name,
+            rows,
+            self.capacity,
+        )
+        return self._parts(part)
+
+    def _begin(self, images: Sequence[_Image]) -> list[Trajectory | Blame]:
+        return [self._begin_one(image.admission) for image in images]
+
+    def _begin_one(self, asked: Admission) -> Trajectory | Blame:
+        try:
+            return self.stage.start(asked.seed, asked.settings, asked.text, asked.low_res)
+        except ValueError as error:  # which says what is wrong with the settings
+            return Blame(STAGE_FAILED, f"stage {self.stage.spec.name}: {error}")
+
+    def _step(self, images: Sequence[_Image]) -> list[Trajectory]:
+        trajectories = [image.flying for image in images]
+        self.stage.step(trajectories)
+        return trajectories
+
+    def _finish(self, images: Sequence[_Image]) -> list[Tensor]:
+        return [self.stage.finish(image.flying) for image in images]
+
+    def _attempt(
+        self,
+        compute: Callable[[Sequence[_Image]], Iterable[Result | Blame]],
+        images: Sequence[_Image],
+        failed: list[Failed],
+    ) -> list[tuple[_Image, Result]]:
+        """The images that it can be done with, with what came of it; the others join `failed`."""
+        stage = self.stage
+        results = attempt(stage.spec.name, stage.network.device, images, compute, self._smaller)
+        done: list[tuple[_Image, Result]] = []
+        for image, result in zip(images, results, strict=True):
+            if isinstance(result, Blame):
+                failed.append(Failed(image.admission.key, result.code, result.message))
+            else:
+                done.append((image, result))
+        return done
+
+    def _rows_of(self, settings: StageSettings) -> int:
         """Rows of the stage's own size that an image takes at the most."""
         size = self.stage.spec.size_px
         area = (settings.width or size) * (settings.height or size)
         return math.ceil(area / size**2) * (1 if settings.guidance_scale == 1 else 2)
+
+
+def _rows(images: Sequence[_Image]) -> int:
+    return sum(image.rows for image in images)

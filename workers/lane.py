@@ -1,5 +1,6 @@
 """A lane: one stage as a worker serves it, from claimed task to committed result."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,10 +9,14 @@ from workers.jobs.job import JobError, Task
 
 @dataclass(frozen=True)
 class Outcome:
-    """What computing made of a task; the lane that made it knows how to commit it."""
+    """What computing made of a task; the lane that made it knows how to commit it.
+
+    failure: why there is no output.
+    """
 
     task: Task
-    output: Any
+    output: Any = None
+    failure: JobError | None = None
 
 
 class Lane(Protocol):
@@ -34,13 +39,16 @@ class Lane(Protocol):
         ...
 
     def compute(self) -> list[Outcome]:
-        """One step of everything taken in; the tasks that are done with it."""
+        """One step of everything taken in; the tasks that are done with it, or failed in it."""
         ...
 
     async def commit(self, outcome: Outcome) -> None:
-        """Hand a result on; a result that no longer counts is dropped."""
+        """Hand an output on; one that no longer counts is dropped. May be called again.
+
+        Raises: ImageStoreUnavailable, QueueUnavailable.
+        """
         ...
 
-    async def fail_all(self, error: JobError) -> None:
-        """Fail everything taken in, after a compute() that raised; may be called again."""
+    def drop(self, unwanted: Callable[[Task], bool]) -> None:
+        """Let go of tasks that no longer count, before the next step."""
         ...

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Executor
@@ -21,7 +22,7 @@ from workers.jobs.queue import Queue
 from workers.lane import Lane
 from workers.settings import WorkerSettings
 from workers.text_lane import TextLane
-from workers.worker import Worker, new_worker_name
+from workers.worker import StepTooLong, Worker, new_worker_name
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,12 @@ def run(settings: WorkerSettings) -> None:
     with compute_thread(settings.threads) as compute:
         cascade = compute.submit(load, settings).result()
         log.info("loaded %s", cascade.name)
-        asyncio.run(serve(cascade, settings, compute))
+        try:
+            asyncio.run(serve(cascade, settings, compute))
+        except StepTooLong as error:
+            log.warning("%s: ending in the middle of it, its tasks are handed back", error)
+            logging.shutdown()
+            os._exit(1)  # anything milder would wait for the step
 
 
 def load(settings: WorkerSettings) -> Cascade:
@@ -74,7 +80,7 @@ async def open_worker(
         name = new_worker_name()
         lanes = _lanes(cascade, capacities, queue, settings, name)
         card = describe_worker(name, cascade, [lane.stage for lane in lanes], capacities)
-        yield Worker(card, lanes, describe(cascade, settings), queue, settings, compute)
+        yield Worker(card, lanes, describe(cascade, settings), redis, queue, settings, compute)
     finally:
         await redis.aclose()
 

@@ -35,6 +35,9 @@ class WorkerSettings(QueueSettings):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads to compute with, where several workers share a machine; None is all cores."""
 
+    grace_s: float = Field(default=8.0, gt=0)
+    """How long a worker that is told to stop may take for the step under way."""
+
     max_images: int = Field(default=16, ge=1)
     """The most images that one job may ask for."""
 

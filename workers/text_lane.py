@@ -1,14 +1,11 @@
 """The text stage: encodes the prompts of all waiting jobs in one batch."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-
-from torch import Tensor
 
 from model.text import TextEncoder
 from workers import tensors
+from workers.blame import Blame, attempt
 from workers.jobs.errors import InputExpired
 from workers.jobs.job import TEXT_STAGE, JobError, Task
 from workers.jobs.queue import Queue
@@ -37,7 +34,7 @@ class TextLane:
         self._queue = queue
         self._worker = worker
         self._exact = exact
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: dict[str, _Waiting] = {}
 
     @property
     def room(self) -> int:
@@ -49,24 +46,26 @@ class TextLane:
 
     async def accept(self, task: Task) -> None:
         missing = await self._queue.missing_embeddings(self._encoder.identity, _prompts(task))
-        self._waiting.append(_Waiting(task, tuple(missing)))
+        self._take_in(task, missing)
 
     def compute(self) -> list[Outcome]:
-        batch = list(islice(self._waiting, CAPACITY))
+        batch = list(self._waiting.values())[:CAPACITY]
         prompts = list(dict.fromkeys(prompt for each in batch for prompt in each.missing))
-        encoded: dict[str, bytes] = {}
-        if prompts:
-            encoded = {p: tensors.to_bytes(e) for p, e in self._encode(prompts)}
-        for _ in batch:  # not before: those that cannot be encoded are failed from there
-            self._waiting.popleft()
+        encoded = dict(zip(prompts, self._encoded(prompts), strict=True))
+        # What was dropped meanwhile is not there any more.
+        done = [each for each in batch if self._waiting.pop(each.task.key, None)]
         if not self._waiting:
             self._encoder.release()
-        return [Outcome(each.task, {p: encoded[p] for p in each.missing}) for each in batch]
+        return [_outcome(each, encoded) for each in done]
 
-    def _encode(self, prompts: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-        batches = [[prompt] for prompt in prompts] if self._exact else [prompts]
-        for batch in batches:
-            yield from zip(batch, self._encoder.encode(batch), strict=True)
+    def _encoded(self, prompts: Sequence[str]) -> list[bytes | Blame]:
+        device, encode = self._encoder.device, self._encode
+        if self._exact:
+            return [each for one in prompts for each in attempt(self.stage, device, [one], encode)]
+        return attempt(self.stage, device, prompts, encode) if prompts else []
+
+    def _encode(self, prompts: Sequence[str]) -> list[bytes]:
+        return [tensors.to_bytes(embedding) for embedding in self._encoder.encode(prompts)]
 
     async def commit(self, outcome: Outcome) -> None:
         task = outcome.task
@@ -75,12 +74,26 @@ class TextLane:
                 task, self._worker, self._encoder.identity, outcome.output
             )
         except InputExpired:  # the cache let go of it meanwhile
-            self._waiting.append(_Waiting(task, _prompts(task)))
+            self._take_in(task, _prompts(task))
 
-    async def fail_all(self, error: JobError) -> None:
-        while self._waiting:
-            await self._queue.fail(self._waiting[0].task, self._worker, error)
-            self._waiting.popleft()
+    def drop(self, unwanted: Callable[[Task], bool]) -> None:
+        for key, each in list(self._waiting.items()):
+            if unwanted(each.task):
+                self._waiting.pop(key, None)
+
+    def _take_in(self, task: Task, missing: Sequence[str]) -> None:
+        self._waiting[task.key] = _Waiting(task, tuple(missing))
+
+
+def _outcome(waiting: _Waiting, encoded: Mapping[str, bytes | Blame]) -> Outcome:
+    embeddings: dict[str, bytes] = {}
+    for prompt in waiting.missing:
+        match encoded[prompt]:
+            case Blame(code, message):
+                return Outcome(waiting.task, failure=JobError(code=code, message=message))
+            case embedding:
+                embeddings[prompt] = embedding
+    return Outcome(waiting.task, embeddings)
 
 
 def _prompts(task: Task) -> tuple[str, ...]:

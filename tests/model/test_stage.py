@@ -17,7 +17,8 @@ from diffusers import (
 )
 from torch import Tensor
 
-from model.guidance import Prediction
+from model.errors import NotFinite
+from model.guidance import Prediction, Threshold
 from model.loading.scheduler_config import COSINE_MIN_LOG_SNR_HALF
 from model.network import Network
 from model.noise import noise
@@ -26,6 +27,7 @@ from model.samplers import Variance
 from model.schedule import Schedule
 from model.stage import Stage, StageSpec
 from model.trajectory import TextCondition, Trajectory
+from tests.faults import memory_for, spoiling
 from tests.model.reference import TEXT, PseudoNetwork, Reference, read, stage_for
 from tests.tiny_cascade import TEXT_WIDTH
 
@@ -217,6 +219,52 @@ def test_augmentation_adds_noise_as_diffusers_does(
         torch.tensor([timestep]),
     )
     torch.testing.assert_close(low_res.pixels, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")], ids=str)
+@pytest.mark.parametrize("threshold", [None, Threshold(1.0), Threshold(1.5, 0.5)], ids=str)
+@pytest.mark.parametrize("spoiled_step", [0, 2])
+def test_one_number_that_is_not_finite_fails_its_image_and_no_other(
+    base: Stage, value: float, threshold: Threshold | None, spoiled_step: int
+) -> None:
+    """Though a threshold clips infinity to what an image can be."""
+    stage = Stage(replace(base.spec, threshold=threshold), base.network)
+    asked = StageSettings(3, "ddim", guidance_scale=4.0)
+    spoiled, prompt, negative = torch.eye(3, 5 * TEXT_WIDTH).view(3, 5, TEXT_WIDTH)
+    texts = [TextCondition(spoiled, negative), TextCondition(prompt, negative)]
+    (failing, neighbour), undisturbed = (
+        [stage.start(seed, asked, text) for seed, text in enumerate(texts)] for _ in range(2)
+    )
+    step_to_the_end(stage, undisturbed)
+    unet = stage.network.unet
+    with spoiling(unet, spoiled, value, lambda: failing.steps_done == spoiled_step):
+        step_to_the_end(stage, [failing, neighbour])
+    with pytest.raises(NotFinite, match="stage 8 came to numbers that are not finite"):
+        stage.finish(failing)
+    assert torch.equal(stage.finish(neighbour), stage.finish(undisturbed[1]))
+
+
+def test_an_image_that_ends_in_infinity_fails_though_its_output_is_clipped(base: Stage) -> None:
+    image = base.start(0, MIXED[0], SOME_TEXT)
+    image.x[0, 0, 0] = float("-inf")
+    with pytest.raises(NotFinite):
+        base.finish(image)
+
+
+def test_a_step_that_fails_at_its_second_shape_can_be_taken_again(base: Stage) -> None:
+    one_row, two_rows = StageSettings(3, "ddpm", 1.0), StageSettings(3, "ddpm", 4.0, width=16)
+    failing, undisturbed = (
+        [base.start(0, one_row, SOME_TEXT), base.start(1, two_rows, SOME_TEXT)] for _ in range(2)
+    )
+    base.step(failing)
+    with memory_for(base.network.unet, rows=1) as rows, pytest.raises(torch.OutOfMemoryError):
+        base.step(failing)
+    assert rows == [1, 2]
+    assert [image.steps_done for image in failing] == [1, 1]
+    step_to_the_end(base, failing)
+    step_to_the_end(base, undisturbed)
+    for one, other in zip(failing, undisturbed, strict=True):
+        assert torch.equal(one.x, other.x)
 
 
 def test_a_base_stage_refuses_a_low_res_image(base: Stage) -> None:

@@ -1,75 +1,76 @@
-"""What cannot be encoded is failed; the encoder rests when there is nothing to encode."""
+"""Prompts are encoded once; what cannot be encoded fails alone; the encoder may rest."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
-from redis.asyncio import Redis
+from torch import Tensor
 
 from model.cascade import Cascade
-from tests.workers.failing import a_tiny_job, let_the_second_failure_find_no_queue
-from workers.jobs.errors import QueueUnavailable
-from workers.jobs.job import JobError, JobStatus
+from tests.workers.tiny_jobs import a_tiny_job, settle, take_in
+from workers import tensors
+from workers.jobs.job import JobStatus
+from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
-from workers.jobs.settings import QueueSettings
 from workers.text_lane import TextLane
 
-REASON = JobError(code="stage_failed", message="no memory")
 
-
-@pytest.fixture
-def queue(redis: Redis, queue_settings: QueueSettings) -> Queue:
-    return Queue(redis, queue_settings)
-
-
-async def take_in(lane: TextLane, queue: Queue, jobs: int) -> list[str]:
-    submitted = [a_tiny_job() for _ in range(jobs)]
-    for job in submitted:
-        await queue.submit(job)
-    for task in await queue.claim("w1", "text", count=jobs, block_s=0):
-        await lane.accept(task)
-    return [job.id for job in submitted]
-
-
-async def test_jobs_whose_prompts_cannot_be_encoded_all_fail(
-    queue: Queue, tiny_cascade: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_prompt_that_cannot_be_encoded_fails_its_job_and_no_other(
+    queue: Queue, ledger: Ledger, tiny_cascade: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cascade = Cascade.load(tiny_cascade, "cpu,float32", stages=["text"])
+    encode = cascade.text.encode
 
-    def out_of_memory(prompts: object) -> NoReturn:
-        raise RuntimeError("no memory")
+    def refuse_dogs(prompts: Sequence[str]) -> Tensor:
+        if "a dog" in prompts:
+            raise ArithmeticError("dogs")
+        return encode(prompts)
 
-    monkeypatch.setattr(cascade.text, "encode", out_of_memory)
+    monkeypatch.setattr(cascade.text, "encode", refuse_dogs)
     lane = TextLane(cascade.text, queue, "w1")
-    jobs = await take_in(lane, queue, jobs=3)
-    with pytest.raises(RuntimeError):
-        lane.compute()
-    let_the_second_failure_find_no_queue(queue, monkeypatch)
-    with pytest.raises(QueueUnavailable):
-        await lane.fail_all(REASON)
-    await lane.fail_all(REASON)
-    assert {(await queue.job(job)).status for job in jobs} == {JobStatus.FAILED}
-    assert not lane.has_work
+    jobs = [a_tiny_job(prompt=prompt) for prompt in ("a cat", "a dog", "a red apple")]
+    await take_in(lane, ledger, queue, *jobs)
+    await settle(lane, queue)
+    cat, dog, apple = [await ledger.job(job.id) for job in jobs]
+    assert (cat.status, dog.status, apple.status) == ("queued", "failed", "queued")
+    assert dog.error is not None
+    assert dog.error.code == "stage_failed"
+    assert len(await queue.claim("w1", "8", count=9)) == 2
 
 
 @pytest.mark.parametrize("keep", [True, False])
 async def test_the_encoder_leaves_memory_when_no_prompt_waits_unless_it_is_kept(
-    queue: Queue, tiny_cascade: Path, keep: bool
+    queue: Queue, ledger: Ledger, tiny_cascade: Path, keep: bool
 ) -> None:
     cascade = Cascade.load(tiny_cascade, "cpu,float32", stages=["text"], keep_text=keep)
     lane = TextLane(cascade.text, queue, "w1")
-    await take_in(lane, queue, jobs=1)
-    (outcome,) = lane.compute()
+    await take_in(lane, ledger, queue, a_tiny_job())
+    await settle(lane, queue)
     assert cascade.text.is_loaded is keep
-    await lane.commit(outcome)
-    assert len(await queue.claim("w1", "8", count=2, block_s=0)) == 1
+    assert len(await queue.claim("w1", "8", count=2)) == 1
 
 
 async def test_encoded_one_by_one_an_embedding_is_the_same_in_any_company(
-    queue: Queue, tiny_cascade: Path
+    queue: Queue, ledger: Ledger, tiny_cascade: Path
 ) -> None:
     cascade = Cascade.load(tiny_cascade, "cpu,float32", stages=["text"])
-    lane = TextLane(cascade.text, queue, "w1", exact=True)
-    encoded = dict(lane._encode(["a cat", "", "a red apple"]))
-    alone = dict(lane._encode(["a cat"]))
-    assert encoded["a cat"].equal(alone["a cat"])
+    prompts = ("a cat", "a dog", "a red apple")
+    in_company = TextLane(cascade.text, queue, "w1", exact=True)
+    await take_in(in_company, ledger, queue, *(a_tiny_job(prompt=prompt) for prompt in prompts))
+    encoded = {p: value for each in in_company.compute() for p, value in each.output.items()}
+    (alone,) = cascade.text.encode(["a cat"])
+    assert encoded["a cat"] == tensors.to_bytes(alone)
+
+
+async def test_a_job_that_has_ended_is_not_encoded(
+    queue: Queue, ledger: Ledger, tiny_cascade: Path
+) -> None:
+    cascade = Cascade.load(tiny_cascade, "cpu,float32", stages=["text"])
+    lane = TextLane(cascade.text, queue, "w1")
+    kept, dropped = await take_in(lane, ledger, queue, a_tiny_job(), a_tiny_job())
+    await ledger.cancel(dropped)
+    lane.drop(lambda task: task.job_id == dropped)
+    (outcome,) = lane.compute()
+    assert outcome.task.job_id == kept
+    assert not lane.has_work
+    assert (await ledger.job(dropped)).status is JobStatus.CANCELED

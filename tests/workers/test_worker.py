@@ -1,147 +1,64 @@
-"""The worker's loops, with a lane that is told what to do and a real queue."""
+"""The worker's loops: what ends a task, what ends a worker, and what becomes of what it held."""
 
 import asyncio
-import threading
-from collections.abc import AsyncGenerator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 
 import pytest
 from redis.asyncio import Redis
 
+from tests.workers.tiny_jobs import a_tiny_job
+from tests.workers.told import DONE, Scene
+from workers import patience
 from workers.compute import compute_thread
-from workers.jobs.card import CascadeCard, StageCard, WorkerCard
-from workers.jobs.events import JobWatcher
-from workers.jobs.job import TEXT_STAGE, JobError, JobParameters, StageParameters, Task
-from workers.jobs.queue import Queue
-from workers.jobs.record import new_job
+from workers.jobs import keys
+from workers.jobs.errors import ImageStoreUnavailable
+from workers.jobs.job import TEXT_STAGE
 from workers.jobs.settings import QueueSettings
-from workers.lane import Outcome
 from workers.settings import WorkerSettings
-from workers.worker import Worker, new_worker_name
-
-STAGE = StageCard(
-    name="8",
-    size=8,
-    multiple=2,
-    steps=1,
-    max_steps=9,
-    guidance_scale=1.0,
-    max_guidance_scale=9.0,
-    sampler="ddim",
-    samplers=("ddim",),
-)
-CARD = CascadeCard(
-    name="none",
-    text_encoder="none",
-    max_prompt_chars=99,
-    max_prompt_tokens=9,
-    stages=(STAGE,),
-    max_images=1,
-    max_area_ratio=2.0,
-    max_aspect_ratio=4.0,
-)
-
-
-class ToldLane:
-    """Takes text tasks and does with them what the test says."""
-
-    stage = TEXT_STAGE
-
-    def __init__(self, queue: Queue, worker: str) -> None:
-        self.taken: list[Task] = []
-        self.compute_error: Exception | None = None
-        self.commit_error: Exception | None = None
-        self.computing = asyncio.Event()
-        self.may_compute = threading.Event()
-        self.may_compute.set()
-        self._loop = asyncio.get_running_loop()
-        self._queue = queue
-        self._worker = worker
-
-    @property
-    def room(self) -> int:
-        return 1 - len(self.taken)
-
-    @property
-    def has_work(self) -> bool:
-        return bool(self.taken)
-
-    async def accept(self, task: Task) -> None:
-        self.taken.append(task)
-
-    def compute(self) -> list[Outcome]:
-        self._loop.call_soon_threadsafe(self.computing.set)
-        self.may_compute.wait()
-        if self.compute_error:
-            raise self.compute_error
-        return [Outcome(self.taken.pop(), None)]
-
-    async def commit(self, outcome: Outcome) -> None:
-        if self.commit_error:
-            raise self.commit_error
-        done = JobError(code="done", message="as far as this lane goes")
-        await self._queue.fail(outcome.task, self._worker, done)
-
-    async def fail_all(self, error: JobError) -> None:
-        while self.taken:
-            await self._queue.fail(self.taken.pop(), self._worker, error)
-
-
-class Scene:
-    """A worker with one told lane, and a job for it."""
-
-    def __init__(self, redis: Redis, settings: QueueSettings, compute: Executor) -> None:
-        self.queue = Queue(redis, settings)
-        self.compute = compute
-        name = new_worker_name()
-        self.lane = ToldLane(self.queue, name)
-        told = WorkerSettings.model_validate(settings.model_dump())
-        card = WorkerCard(name=name, stages={})
-        self.worker = Worker(card, [self.lane], CARD, self.queue, told, compute)
-
-    async def submit(self) -> str:
-        square = {"width": 8, "height": 8}
-        stage = StageParameters(name="8", **square, steps=1, guidance_scale=1.0, sampler="ddim")
-        job = new_job(JobParameters(prompt="a cat", size=8, **square, seed=0, stages=(stage,)))
-        await self.queue.submit(job)
-        return job.id
+from workers.worker import StepTooLong
 
 
 @pytest.fixture
-async def scene(redis: Redis, queue_settings: QueueSettings) -> AsyncGenerator[Scene]:
-    with compute_thread() as compute:
-        yield Scene(redis, queue_settings, compute)
+def compute() -> Iterator[Executor]:
+    with compute_thread() as executor:
+        yield executor
 
 
-async def test_a_step_that_fails_fails_its_jobs_and_the_worker_goes_on(
-    scene: Scene, redis: Redis
+@pytest.fixture
+async def scene(redis: Redis, queue_settings: QueueSettings, compute: Executor) -> Scene:
+    return Scene(redis, queue_settings, compute)
+
+
+async def test_what_is_submitted_is_done(scene: Scene) -> None:
+    async with scene.running():
+        assert (await scene.end_of(await scene.submit())).error == DONE
+
+
+async def test_a_step_that_raises_ends_the_worker_and_another_does_its_task(
+    scene: Scene, redis: Redis, queue_settings: QueueSettings, compute: Executor
 ) -> None:
-    scene.lane.compute_error = ArithmeticError("too many apples")
-    running = asyncio.create_task(scene.worker.run())
-    async with JobWatcher(redis, scene.queue) as watcher:
-        job = await watcher.wait(await scene.submit(), timeout_s=20)
-        assert job.error == JobError(code="stage_failed", message="stage text: too many apples")
-        scene.lane.compute_error = None
-        job = await watcher.wait(await scene.submit(), timeout_s=20)
-        assert job.error is not None
-        assert job.error.code == "done"
-    scene.worker.stop()
-    await running
+    scene.lane.compute_error = ArithmeticError("the device is lost")
+    job_id = await scene.submit()
+    with pytest.raises(ArithmeticError, match="the device is lost"):
+        await scene.worker.run()
+    brief = queue_settings.model_copy(update={"lease_s": 0.2})
+    other = Scene(redis, brief, compute)
+    async with other.running():
+        assert (await scene.end_of(job_id)).error == DONE
+        assert scene.lane.steps == other.lane.steps == [[job_id]]
 
 
 async def test_a_commit_that_fails_by_a_bug_ends_the_worker_and_loses_no_task(
-    scene: Scene, redis: Redis, queue_settings: QueueSettings
+    scene: Scene, redis: Redis, queue_settings: QueueSettings, compute: Executor
 ) -> None:
-    scene.lane.commit_error = RuntimeError("a bug")
+    scene.lane.commit_errors = [RuntimeError("a bug")]
     job_id = await scene.submit()
     with pytest.raises(RuntimeError, match="a bug"):
         await scene.worker.run()
-    other = Scene(redis, queue_settings, scene.compute)
-    running = asyncio.create_task(other.worker.run())
-    async with JobWatcher(redis, other.queue) as watcher:
-        assert (await watcher.wait(job_id, timeout_s=20)).status.terminal
-    other.worker.stop()
-    await running
+    brief = queue_settings.model_copy(update={"lease_s": 0.2})
+    async with Scene(redis, brief, compute).running():
+        assert (await scene.end_of(job_id)).error == DONE
 
 
 async def test_the_event_loop_lives_while_a_step_computes(scene: Scene) -> None:
@@ -155,14 +72,123 @@ async def test_the_event_loop_lives_while_a_step_computes(scene: Scene) -> None:
     await running
 
 
-async def test_what_a_vanished_worker_held_is_taken_over(
-    scene: Scene, redis: Redis, queue_settings: QueueSettings
+async def test_a_worker_that_stops_commits_its_step_and_hands_back_the_rest_at_once(
+    redis: Redis, queue_settings: QueueSettings, compute: Executor
 ) -> None:
-    job_id = await scene.submit()
-    (task,) = await scene.queue.claim("gone", TEXT_STAGE, count=1, block_s=1)
-    assert task.job_id == job_id  # held by a worker without a heartbeat
+    patient = queue_settings.model_copy(update={"lease_s": 600.0})
+    scene = Scene(redis, patient, compute, capacity=2)
+    scene.lane.may_compute.clear()
     running = asyncio.create_task(scene.worker.run())
-    async with JobWatcher(redis, scene.queue) as watcher:
-        assert (await watcher.wait(job_id, timeout_s=20)).status.terminal
+    in_step = await scene.submit()
+    await scene.lane.computing.wait()
+    not_begun = await scene.submit()
+    async with asyncio.timeout(20):
+        while len(scene.lane.taken) < 2:
+            await asyncio.sleep(0)
     scene.worker.stop()
+    scene.lane.may_compute.set()
     await running
+    assert (await scene.ledger.job(in_step)).error == DONE
+    (task,) = await scene.queue.claim("other", TEXT_STAGE, count=9)
+    assert (task.job_id, task.deliveries) == (not_begun, 1)
+    await scene.ledger.cancel(not_begun)
+
+
+async def test_a_step_that_does_not_end_in_time_is_left_and_its_tasks_handed_back(
+    redis: Redis, queue_settings: QueueSettings, compute: Executor
+) -> None:
+    hasty = WorkerSettings.model_validate({**queue_settings.model_dump(), "grace_s": 0.05})
+    scene = Scene(redis, hasty, compute)
+    scene.lane.may_compute.clear()
+    job_id = await scene.submit()
+    running = asyncio.create_task(scene.worker.run())
+    await scene.lane.computing.wait()
+    scene.worker.stop()
+    with pytest.raises(StepTooLong, match=r"longer than 0\.05 s"):
+        await running
+    (task,) = await scene.queue.claim("other", TEXT_STAGE, count=9)
+    assert task.job_id == job_id
+    scene.lane.may_compute.set()
+    await scene.ledger.cancel(job_id)
+
+
+async def test_what_a_vanished_worker_held_is_taken_over(
+    redis: Redis, queue_settings: QueueSettings, compute: Executor
+) -> None:
+    scene = Scene(redis, queue_settings.model_copy(update={"lease_s": 0.2}), compute)
+    job_id = await scene.submit()
+    (task,) = await scene.queue.claim("gone", TEXT_STAGE, count=1)
+    assert task.job_id == job_id  # held by a worker without a heartbeat
+    async with scene.running():
+        assert (await scene.end_of(job_id)).error == DONE
+
+
+@pytest.mark.parametrize("how", ["cancel", "erase"])
+async def test_a_job_that_ends_elsewhere_is_dropped_while_it_is_worked_on(
+    scene: Scene, how: str
+) -> None:
+    scene.lane.may_compute.clear()
+    async with scene.running():
+        job_id = await scene.submit()
+        await scene.lane.computing.wait()
+        await getattr(scene.ledger, how)(job_id)
+        await scene.lane.dropped.wait()
+    assert scene.lane.taken == []
+
+
+async def test_a_task_that_another_worker_has_now_is_dropped(
+    redis: Redis, queue_settings: QueueSettings, compute: Executor
+) -> None:
+    scene = Scene(redis, queue_settings.model_copy(update={"lease_s": 0.2}), compute)
+    scene.lane.may_compute.clear()
+    async with scene.running():
+        job_id = await scene.submit()
+        await scene.lane.computing.wait()
+        (task,) = scene.lane.taken
+        await redis.hset(keys.held(TEXT_STAGE), task.name, "other/2")
+        await scene.lane.dropped.wait()
+    assert scene.lane.taken == []
+    await scene.ledger.cancel(job_id)
+
+
+async def test_a_full_image_store_is_waited_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SHORTEST_PAUSE_S", 0.01)
+    scene.lane.commit_errors = [ImageStoreUnavailable("full")] * 3
+    async with scene.running():
+        assert (await scene.end_of(await scene.submit())).error == DONE
+
+
+async def test_an_image_store_that_stays_full_fails_the_image_with_the_reason(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SHORTEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(patience, "STORE_PATIENCE_S", 0.0)
+    scene.lane.commit_errors = [ImageStoreUnavailable("No space left on device")] * 99
+    async with scene.running():
+        job = await scene.end_of(await scene.submit())
+    assert job.error is not None
+    assert job.error.code == "image_store"
+    assert job.error.message == "the image cannot be stored: No space left on device"
+
+
+async def test_what_is_not_stored_when_the_worker_stops_is_handed_back(scene: Scene) -> None:
+    scene.lane.commit_errors = [ImageStoreUnavailable("full")] * 99
+    job_id = await scene.submit()
+    async with scene.running():
+        await scene.lane.computing.wait()
+    (task,) = await scene.queue.claim("other", TEXT_STAGE, count=9)
+    assert task.job_id == job_id
+    await scene.ledger.cancel(job_id)
+
+
+async def test_a_new_job_waits_for_no_poll(
+    redis: Redis, queue_settings: QueueSettings, compute: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it not announced, the worker would look for it in ten minutes."""
+    monkeypatch.setattr("workers.feeding.LONGEST_SLEEP_S", 600.0)
+    scene = Scene(redis, queue_settings.model_copy(update={"lease_s": 1200.0}), compute)
+    async with scene.running():
+        await scene.end_of(await scene.submit())
+        await scene.end_of((await scene.ledger.submit(a_tiny_job())).job.id)

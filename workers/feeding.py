@@ -1,0 +1,122 @@
+"""Keeps a worker's lanes filled: claims tasks, takes over from the dead, drops what is lost."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence, Sized
+
+from workers.jobs.announcements import Listener
+from workers.jobs.job import Task
+from workers.jobs.queue import Queue
+from workers.lane import Lane
+from workers.patience import Patience
+from workers.settings import WorkerSettings
+
+LONGEST_SLEEP_S = 1.0
+"""An announcement may be lost with its connection; the queue is asked as often at the least."""
+
+MOST_COMMITS = 64
+"""With so many results waiting to be handed on, as on a full disk, no more work is taken."""
+
+log = logging.getLogger(__name__)
+
+
+class Feeder:
+    """One per worker; `feed` runs once for each lane.
+
+    A task that has been delivered almost too often, since its workers died, is drawn with nothing
+    beside it: if it is what killed them, no other task is blamed with it.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        lanes: Sequence[Lane],
+        queue: Queue,
+        settings: WorkerSettings,
+        patience: Patience,
+        commits: Sized,
+    ) -> None:
+        """commits: the results that are being handed on."""
+        self._worker = worker
+        self._lanes = tuple(lanes)
+        self._queue = queue
+        self._settings = settings
+        self._patience = patience
+        self._commits = commits
+        self._attention = {lane.stage: asyncio.Event() for lane in lanes}
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._claiming = asyncio.Lock()
+
+    def wake(self, lane: Lane) -> None:
+        """The lane may have room, or the queue a task for it."""
+        self._attention[lane.stage].set()
+
+    def wake_all(self) -> None:
+        """Let every loop look whether it shall stop."""
+        for event in (*self._attention.values(), self._work, self._idle):
+            event.set()
+
+    def arrived(self, lane: Lane) -> Listener:
+        """For keys.arrived() of the lane's stage."""
+        return lambda _: self.wake(lane)
+
+    async def work(self) -> None:
+        """Wait until a lane may have something to compute. Only called where none has."""
+        self._idle.set()
+        self._work.clear()
+        if not self._patience.is_over and not any(lane.has_work for lane in self._lanes):
+            await self._work.wait()
+
+    async def feed(self, lane: Lane) -> None:
+        """Claim as many tasks as the lane has room for, as soon as it has any, until stopped."""
+        attention = self._attention[lane.stage]
+        clock = asyncio.get_running_loop().time
+        look_at_s = 0.0
+        while not self._patience.is_over:
+            if clock() >= look_at_s:
+                await self._take_over(lane)
+                look_at_s = clock() + self._settings.lease_s / 2
+            attention.clear()
+            has_room = lane.room > 0 and len(self._commits) < MOST_COMMITS
+            if not has_room or not await self._claim(lane):
+                sleep_s = min(look_at_s - clock(), LONGEST_SLEEP_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(attention.wait(), sleep_s)
+
+    async def _take_over(self, lane: Lane) -> None:
+        lost = {
+            task.key for task in await self._patience(self._queue.reclaim, self._worker, lane.stage)
+        }
+        if lost:
+            log.warning("stage %s: dropping %d tasks that others have now", lane.stage, len(lost))
+            lane.drop(lambda task: task.key in lost)
+
+    async def _claim(self, lane: Lane) -> bool:
+        """False where the queue had none."""
+        async with self._claiming:
+            tasks = await self._patience(self._queue.claim, self._worker, lane.stage, lane.room)
+            suspects = [task for task in tasks if self._is_suspect(task)]
+            await self._accept(lane, [task for task in tasks if task not in suspects])
+            if suspects:
+                await self._patience(self._queue.hand_back, self._worker, suspects)
+                await self._draw_one_alone(lane)
+        return bool(tasks)
+
+    async def _draw_one_alone(self, lane: Lane) -> None:
+        """Holding the lock: no other lane takes in anything meanwhile."""
+        await self._idle.wait()
+        if not self._patience.is_over:
+            tasks = await self._patience(self._queue.claim, self._worker, lane.stage, 1)
+            await self._accept(lane, tasks)
+            await self._idle.wait()
+
+    async def _accept(self, lane: Lane, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            await self._patience(lane.accept, task)
+            self._idle.clear()
+            self._work.set()
+
+    def _is_suspect(self, task: Task) -> bool:
+        return 1 < self._settings.max_deliveries <= task.deliveries
