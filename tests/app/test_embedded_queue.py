@@ -5,13 +5,14 @@ import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import redis
 
 from app import embedded_queue
-from app.embedded_queue import EmbeddedQueue, find_server
+from app.embedded_queue import EmbeddedQueue, find_server, private_queue
 from workers.jobs.errors import ServerNotStarted
 
 
@@ -60,6 +61,57 @@ def test_a_second_server_on_the_same_data_is_refused(
         assert first.running
     with EmbeddedQueue(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("folder", ["short", "long" * 30])
+def test_a_private_queue_is_the_one_that_runs(tmp_path: Path, folder: str) -> None:
+    data_dir = tmp_path / folder
+    with EmbeddedQueue(data_dir) as server:
+        with private_queue(data_dir) as url:
+            assert url == server.url
+        assert server.running
+
+
+def test_where_none_runs_a_private_queue_is_there_for_the_moment(tmp_path: Path) -> None:
+    """Also where one did, whose URL is still written down; what is stored is kept."""
+    for expected in (None, b"kept"):
+        with private_queue(tmp_path) as url, redis.Redis.from_url(url) as client:
+            assert client.get("key") == expected
+            client.set("key", "kept")
+        with redis.Redis.from_url(url) as client, pytest.raises(redis.ConnectionError):
+            client.ping()
+
+
+def test_a_private_queue_that_only_begins_is_waited_for(tmp_path: Path) -> None:
+    """Its lock is held before its URL is told, and told before it answers."""
+    folder = tmp_path / "queue"
+    folder.mkdir()
+    lock = embedded_queue._lock(folder / "lock")
+    with ThreadPoolExecutor(1) as threads:
+
+        def stored() -> object:
+            with private_queue(tmp_path) as url, redis.Redis.from_url(url) as client:
+                return client.get("key")
+
+        waiting = threads.submit(stored)
+        with EmbeddedQueue(tmp_path / "real") as server:
+            with redis.Redis.from_url(server.url) as client:
+                client.set("key", "there")
+            os.pwrite(lock, server.url.encode(), 0)
+            assert waiting.result(30) == b"there"
+    os.close(lock)
+
+
+def test_a_queue_that_does_not_answer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_queue, "START_TIMEOUT_S", 0.0)
+    (tmp_path / "queue").mkdir()
+    lock = embedded_queue._lock(tmp_path / "queue" / "lock")
+    os.pwrite(lock, f"unix://{tmp_path}/nothing.sock".encode(), 0)
+    with pytest.raises(ServerNotStarted, match="does not answer"), private_queue(tmp_path):
+        pass
+    os.close(lock)
 
 
 def no_package(name: str) -> None:
