@@ -16,14 +16,17 @@ from workers.jobs.job import (
     JobError,
     JobParameters,
     JobStatus,
+    Priority,
 )
 
 JOB_EXAMPLE: dict[str, Any] = {
     "id": "2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5",
     "status": "succeeded",
+    "priority": "normal",
     "created_at": "2026-01-01T12:00:00.000000Z",
     "started_at": "2026-01-01T12:00:00.010000Z",
     "finished_at": "2026-01-01T12:00:03.500000Z",
+    "deadline_at": None,
     "stages": ["32", "128"],
     "parameters": {
         "prompt": "a red apple on a blue background",
@@ -51,7 +54,11 @@ JOB_EXAMPLE: dict[str, Any] = {
         }
     ],
     "error": None,
-    "urls": {"self": "http://127.0.0.1:8000/jobs/2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5"},
+    "deleted": False,
+    "urls": {
+        "self": "http://127.0.0.1:8000/jobs/2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5",
+        "cancel": "http://127.0.0.1:8000/jobs/2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5/cancel",
+    },
 }
 
 
@@ -122,6 +129,7 @@ class JobUrls(BaseModel):
     """Where to go from here."""
 
     self: str
+    cancel: str
 
 
 class JobAnswer(BaseModel):
@@ -131,9 +139,11 @@ class JobAnswer(BaseModel):
 
     id: str
     status: JobStatus
+    priority: Priority
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    deadline_at: datetime | None
     stages: list[str] = Field(
         description="The stages that run, in order. `steps`, `guidance_scale`, "
         "`guidance_interval`, `sampler` and `eta` have a value for each; `aug_level` has one for "
@@ -141,7 +151,10 @@ class JobAnswer(BaseModel):
     )
     parameters: ResolvedParameters
     images: list[ImageAnswer] = Field(description="Those done so far, by index.")
-    error: JobError | None
+    error: JobError | None = Field(
+        description="Why it has no more pictures. Where one failed, the others are still drawn."
+    )
+    deleted: bool = Field(description="Its prompts and pictures are gone, as its owner asked.")
     urls: JobUrls
 
     @classmethod
@@ -150,14 +163,17 @@ class JobAnswer(BaseModel):
         return cls(
             id=job.id,
             status=job.status,
+            priority=job.priority,
             created_at=_utc(job.created_at),
-            started_at=None if job.started_at is None else _utc(job.started_at),
-            finished_at=None if job.finished_at is None else _utc(job.finished_at),
+            started_at=_utc_if_any(job.started_at),
+            finished_at=_utc_if_any(job.finished_at),
+            deadline_at=_utc_if_any(job.deadline_at),
             stages=[stage.name for stage in job.parameters.stages],
             parameters=ResolvedParameters.of(job.parameters),
             images=[ImageAnswer.of(image, links) for image in job.images],
             error=job.error,
-            urls=JobUrls(self=links.job(job.id)),
+            deleted=job.erased,
+            urls=JobUrls(self=links.job(job.id), cancel=links.cancel(job.id)),
         )
 
 
@@ -181,6 +197,16 @@ class Health(BaseModel):
     """An answer with status 200; what is wrong comes as a problem."""
 
     status: str
+
+
+class WebhookSecret(BaseModel):
+    """What the owner's webhooks are signed with."""
+
+    secret: str = Field(examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"])
+
+
+def _utc_if_any(unix_s: float | None) -> datetime | None:
+    return None if unix_s is None else _utc(unix_s)
 
 
 def _utc(unix_s: float) -> datetime:

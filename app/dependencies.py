@@ -1,13 +1,17 @@
-"""What routes ask for by type: services, card, links, and how long the client would wait."""
+"""What routes ask for by type: caller, services, card, links, how long the client would wait."""
 
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.auth import Caller, identify
 from app.links import Links
 from app.prefer import wait_s
 from app.services import Services
 from workers.jobs.card import CascadeCard
+from workers.jobs.errors import JobNotFound
+from workers.jobs.job import Job
 
 
 async def _services(request: Request) -> Services:
@@ -24,6 +28,34 @@ Prefer = Annotated[
 ]
 ServicesNow = Annotated[Services, Depends(_services)]
 
+_bearer = HTTPBearer(
+    scheme_name="ApiKey",
+    description="An API key, as `imagen keys make NAME` prints it.",
+    auto_error=False,
+)
+
+
+async def _caller(
+    request: Request,
+    services: ServicesNow,
+    sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller:
+    key = None if sent is None else sent.credentials
+    return await identify(request, key, services.settings, services.api_keys)
+
+
+NEEDS_CALLER = Depends(_caller)
+"""For `dependencies` of routes that do not ask who it is."""
+CallerNow = Annotated[Caller, NEEDS_CALLER]
+
+
+async def _own_job(job_id: str, caller: CallerNow, services: ServicesNow) -> Job:
+    """Raises: JobNotFound, also for a job of someone else's."""
+    job = await services.ledger.job(job_id)
+    if job.owner != caller.owner:
+        raise JobNotFound(job_id)
+    return job
+
 
 async def _card(services: ServicesNow) -> CascadeCard:
     return await services.cards.recent()
@@ -38,6 +70,7 @@ async def _wait_s(services: ServicesNow, prefer: Prefer = None) -> int | None:
     return wait_s(prefer or (), services.settings.max_wait_s)
 
 
+OwnJob = Annotated[Job, Depends(_own_job)]
 Card = Annotated[CascadeCard, Depends(_card)]
 LinksHere = Annotated[Links, Depends(_links)]
 WaitSeconds = Annotated[int | None, Depends(_wait_s)]

@@ -6,11 +6,22 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from workers.jobs.errors import ImagenError, ImageNotFound, JobNotFound, NoCard, QueueUnavailable
+from app.quotas import DETAILS, refusal_headers
+from workers.jobs.admission import QuotaExceeded
+from workers.jobs.errors import (
+    ImagenError,
+    ImageNotFound,
+    ImageStoreUnavailable,
+    JobNotFound,
+    NoCard,
+    QueueUnavailable,
+    RequestKeyReused,
+)
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -64,10 +75,20 @@ class RequestError(ImagenError):
     """What only a request can be guilty of.
 
     RequestError
+    ├── NoApiKey          what it asks for needs a key, and it has none
+    ├── WrongApiKey       its key is none of ours
     ├── InvalidRequest    fields that cannot be used, each with its remedy
     ├── BodyTooLarge      more bytes than any valid request has
     └── NotJson           a body of another content type
     """
+
+
+class NoApiKey(RequestError):
+    """What it asks for needs a key, and it has none."""
+
+
+class WrongApiKey(RequestError):
+    """Its key is none of ours. Whether made up, mistyped or revoked is not told."""
 
 
 class InvalidRequest(RequestError):
@@ -96,7 +117,14 @@ class Kind(NamedTuple):
     remedy: str | None = None
 
 
+KEY_REMEDY = (
+    "send the header `authorization: Bearer KEY`; whoever runs the service makes a key with "
+    "`imagen keys make NAME`"
+)
+
 KINDS: Mapping[type[ImagenError], Kind] = {
+    NoApiKey: Kind(401, "this needs an API key", KEY_REMEDY),
+    WrongApiKey: Kind(401, "the API key is not known here", KEY_REMEDY),
     JobNotFound: Kind(
         404,
         "there is no job of this id",
@@ -110,6 +138,17 @@ KINDS: Mapping[type[ImagenError], Kind] = {
     NotJson: Kind(415, "the body is not JSON", "send the header `content-type: application/json`"),
     InvalidRequest: Kind(422, "the request has fields that cannot be used"),
     NoCard: Kind(503, "no worker is there to draw", "start one with `imagen worker`"),
+    RequestKeyReused: Kind(
+        422,
+        "this Idempotency-Key came with another request before",
+        "use a new key for a new request",
+    ),
+    QuotaExceeded: Kind(
+        429, "a quota has no room", "try again after the seconds in Retry-After, or ask for fewer"
+    ),
+    ImageStoreUnavailable: Kind(
+        503, "the image store cannot be written", "try again soon; the server's log has the cause"
+    ),
     QueueUnavailable: Kind(
         503,
         "the queue cannot be reached",
@@ -122,6 +161,7 @@ def install(app: FastAPI) -> None:
     """Makes every error of the app a problem document."""
     for kind in KINDS:
         app.add_exception_handler(kind, _answer_known)
+    app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_bug)
 
@@ -135,7 +175,22 @@ async def _answer_known(request: Request, error: Exception) -> Response:
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("%s %s: %s", request.method, request.url.path, error)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
+    elif kind.status == HTTPStatus.UNAUTHORIZED:
+        headers = {"WWW-Authenticate": "Bearer"}
+    elif isinstance(error, QuotaExceeded):
+        detail = DETAILS[error.quota]
+        headers = refusal_headers(request.app.state.services.settings.quotas, error)
     return _response(kind.status, detail, kind.remedy, errors, headers)
+
+
+async def _answer_unreadable(request: Request, error: Exception) -> Response:
+    """A header or a part of the path that FastAPI refuses."""
+    assert isinstance(error, RequestValidationError)
+    problems = [
+        FieldProblem(field=str(each["loc"][-1]), problem=each["msg"], remedy="see /docs")
+        for each in error.errors()
+    ]
+    return await _answer_known(request, InvalidRequest(problems))
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:

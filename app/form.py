@@ -19,9 +19,11 @@ PROBLEMS: Mapping[str, str] = {
     "int_type": "is not an integer",
     "float_type": "is not a number",
     "finite_number": "is not a finite number",
+    "greater_than": "is too small",
     "greater_than_equal": "is too small",
     "less_than": "is too large",
     "less_than_equal": "is too large",
+    "literal_error": "is no value of this field",
 }
 """pydantic's types of error in our words; a type that is not here keeps pydantic's."""
 

@@ -15,6 +15,10 @@ class Links:
         """Where the job can be asked for."""
         return f"{self.base}/jobs/{job_id}"
 
+    def cancel(self, job_id: str) -> str:
+        """Where the job can be canceled."""
+        return f"{self.job(job_id)}/cancel"
+
     def image(self, image: ImageResult) -> str:
         """Where the PNG is."""
         return f"{self.base}/images/{image.path}"

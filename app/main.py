@@ -7,8 +7,9 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from app import errors
+from app.dependencies import NEEDS_CALLER
 from app.openapi import Api, problems
-from app.routes import generate, health, images, jobs, model
+from app.routes import generate, health, images, jobs, model, webhooks
 from app.services import open_services
 from app.settings import ApiSettings
 
@@ -30,7 +31,9 @@ def create_app(settings: ApiSettings) -> FastAPI:
         responses=problems(),
     )
     errors.install(app)
-    for part in (generate, jobs, images, model, health):
+    for part in (generate, jobs, model, webhooks):
+        app.include_router(part.router, dependencies=[NEEDS_CALLER], responses=problems(401))
+    for part in (images, health):  # a picture's URL is a secret of its own
         app.include_router(part.router)
 
     @app.get("/", include_in_schema=False)

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 from app.body import EXAMPLE
 from app.form import Refusal
+from app.policy import Policy
 from app.request import GenerateRequest
 from app.shape import Shape
 from workers.jobs.card import CascadeCard, StageCard
@@ -16,8 +17,8 @@ OR_A_LIST = ", or a list of one for each stage"
 """Ends what can be used where one value is for all stages."""
 
 
-def remedy(refusal: Refusal, card: CascadeCard, shape: Shape) -> str:
-    """The sentence for one refusal, by the card and the stages that run."""
+def remedy(refusal: Refusal, card: CascadeCard, shape: Shape, policy: Policy) -> str:
+    """The sentence for one refusal, by the card, the stages that run, and who asks."""
     match refusal.field:
         case None:
             return f"send an object, as in {EXAMPLE}"
@@ -37,6 +38,8 @@ def remedy(refusal: Refusal, card: CascadeCard, shape: Shape) -> str:
             return _per_stage("aug_level", refusal.index, shape.super_resolution)
         case "steps" | "guidance_scale" | "guidance_interval" | "sampler" | "eta" as field:
             return _per_stage(field, refusal.index, shape.stages)
+        case "priority" | "deadline_s" | "webhook" as field:
+            return policy.remedy(field)
         case unknown:
             return _unknown(unknown)
 

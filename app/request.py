@@ -1,6 +1,6 @@
 """What a client may ask for, as far as no card is needed to tell."""
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,9 @@ from pydantic_core import PydanticCustomError
 from workers.jobs.job import SEEDS, Interval
 
 T = TypeVar("T")
+
+MAX_DEADLINE_S = 604_800
+"""A week."""
 
 MAX_SIDE_PX = 65_535
 """Far beyond any cascade, and small enough to reckon with."""
@@ -80,6 +83,12 @@ REQUEST_EXAMPLES: list[Any] = [
     {"prompt": "a red apple on a blue background", "seed": 7},
     {"prompt": "two cats", "n": 4, "steps": [30, 10], "guidance_scale": [4.0, 1.0]},
     {"prompt": "a big red fish", "width": 160, "height": 96, "sampler": "ddim", "eta": 0.5},
+    {
+        "prompt": "a cat",
+        "priority": "low",
+        "deadline_s": 600,
+        "webhook": "https://example.com/done",
+    },
 ]
 
 
@@ -133,4 +142,20 @@ class GenerateRequest(BaseModel):
     aug_level: PerStage[AugLevel] | None = Field(
         default=None,
         description="Noise put on the input of super-resolution, for all such stages or for each.",
+    )
+    priority: Literal["low", "normal", "high"] | None = Field(
+        default=None,
+        description="What goes first; among equals, owners share. An API key has a highest one. "
+        "Left out, it is normal, or the key's highest where that is low.",
+    )
+    deadline_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=MAX_DEADLINE_S,
+        description="A job that has not ended so many seconds after it was accepted expires.",
+    )
+    webhook: Text | None = Field(
+        default=None,
+        description="A URL that is told, signed by the Standard Webhooks specification, when the "
+        "job has ended. GET /webhooks/secret tells what it is signed with.",
     )

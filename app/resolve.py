@@ -2,30 +2,48 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from app import per_stage
 from app.errors import FieldProblem, InvalidRequest
 from app.form import Refusal, read_form
 from app.per_stage import each
+from app.policy import Policy
 from app.remedies import remedy
 from app.request import GenerateRequest
 from app.shape import Shape
 from workers.jobs.card import CascadeCard, StageCard
-from workers.jobs.job import SAMPLER_WITH_ETA, SEEDS, JobParameters, StageParameters
+from workers.jobs.job import SAMPLER_WITH_ETA, SEEDS, JobParameters, Priority, StageParameters
 
 MAX_PROBLEMS = 50
 """A body can hold thousands of wrong things; no one reads on so far."""
 
 
+@dataclass(frozen=True)
+class Order:
+    """A request with every value decided."""
+
+    parameters: JobParameters
+    priority: Priority
+    deadline_s: float | None
+    webhook: str | None
+
+
 def resolve(body: Any, card: CascadeCard) -> JobParameters:
-    """The request with every value decided; `body` is JSON as it came.
+    """What is to be drawn; see `resolve_order`."""
+    return resolve_order(body, card, Policy()).parameters
+
+
+def resolve_order(body: Any, card: CascadeCard, policy: Policy) -> Order:
+    """`body` is JSON as it came.
 
     Raises: InvalidRequest with everything that is wrong.
     """
     request, refusals = read_form(body)
     shape = Shape(request, card)
     refusals += [*_beyond_the_card(request, card), *_beyond_a_stage(request, shape)]
+    refusals += policy.refusals(request)
     # What depends on a refused field cannot be judged yet.
     refused = {refusal.field for refusal in refusals}
     if refused.isdisjoint({"size", "width", "height"}):
@@ -33,9 +51,14 @@ def resolve(body: Any, card: CascadeCard) -> JobParameters:
     if refused.isdisjoint({"sampler", "eta"}):
         refusals += _beyond_a_sampler(request, shape)
     if refusals:
-        told = [_problem(refusal, card, shape) for refusal in refusals[:MAX_PROBLEMS]]
+        told = [_problem(refusal, card, shape, policy) for refusal in refusals[:MAX_PROBLEMS]]
         raise InvalidRequest(told, untold=len(refusals) - len(told))
-    return _parameters(request, shape)
+    return Order(
+        parameters=_parameters(request, shape),
+        priority=policy.priority(request),
+        deadline_s=request.deadline_s,
+        webhook=request.webhook,
+    )
 
 
 def _beyond_the_card(request: GenerateRequest, card: CascadeCard) -> Iterator[Refusal]:
@@ -89,12 +112,12 @@ def _beyond_a_sampler(request: GenerateRequest, shape: Shape) -> Iterator[Refusa
     )
 
 
-def _problem(refusal: Refusal, card: CascadeCard, shape: Shape) -> FieldProblem:
+def _problem(refusal: Refusal, card: CascadeCard, shape: Shape, policy: Policy) -> FieldProblem:
     field = "body" if refusal.field is None else refusal.field
     return FieldProblem(
         field=field if refusal.index is None else f"{field}[{refusal.index}]",
         problem=refusal.problem,
-        remedy=remedy(refusal, card, shape),
+        remedy=remedy(refusal, card, shape, policy),
     )
 
 

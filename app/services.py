@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from app.deadlines import expire_for_ever
 from app.settings import ApiSettings
-from workers.jobs import card
+from app.webhooks.courier import Courier
+from workers.jobs import card, keys
+from workers.jobs.announcements import Announcements
+from workers.jobs.api_keys import ApiKeys
+from workers.jobs.background import in_background
 from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.connect import connect
 from workers.jobs.events import JobWatcher
 from workers.jobs.image_store import FolderImageStore, ImageStore
-from workers.jobs.queue import Queue
+from workers.jobs.ledger import Ledger
+from workers.jobs.outbox import Outbox
 
 CARD_FRESH_S = 1.0
 
@@ -58,25 +64,41 @@ class Services:
     """One set per process."""
 
     settings: ApiSettings
-    queue: Queue
+    ledger: Ledger
     watcher: JobWatcher
     images: ImageStore
     cards: CardReader
+    api_keys: ApiKeys
+    outbox: Outbox
 
 
 @asynccontextmanager
 async def open_services(settings: ApiSettings) -> AsyncGenerator[Services]:
     """Needs no Redis to start: until there is one, what needs it raises QueueUnavailable."""
     redis = connect(settings)
+    ledger = Ledger(redis, settings)
+    watcher = JobWatcher(ledger)
+    outbox = Outbox(redis, settings)
+    courier = Courier(outbox, allow_private=settings.webhooks_to_private)
+
+    def ended(job_id: str | None) -> None:
+        watcher.ended(job_id)
+        courier.wake()
+
     try:
-        queue = Queue(redis, settings)
-        async with JobWatcher(redis, queue) as watcher:
+        async with (
+            Announcements(redis, {keys.ended(): ended}),
+            courier,
+            in_background(expire_for_ever(ledger), "deadlines"),
+        ):
             yield Services(
                 settings=settings,
-                queue=queue,
+                ledger=ledger,
                 watcher=watcher,
                 images=FolderImageStore(settings.images_dir),
                 cards=CardReader(redis),
+                api_keys=ApiKeys(redis),
+                outbox=outbox,
             )
     finally:
         await redis.aclose()

@@ -1,23 +1,40 @@
 """POST /generate: a prompt becomes a job."""
 
 import contextlib
+import hashlib
+import json
 from http import HTTPStatus
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from app.answers import JobAnswer
 from app.body import read_json
-from app.dependencies import Card, LinksHere, ServicesNow, WaitSeconds
+from app.dependencies import CallerNow, Card, LinksHere, ServicesNow, WaitSeconds
 from app.openapi import Responses, json_request, problems
-from app.resolve import resolve
+from app.policy import Policy
+from app.quotas import quota_headers
+from app.resolve import resolve_order
+from workers.jobs.admission import RequestKey
 from workers.jobs.errors import QueueUnavailable
-from workers.jobs.record import new_job
+from workers.jobs.job import NewJob, Webhook
 
 ANSWERS: Responses = {
     200: {"model": JobAnswer, "description": "The job, which has ended within the time to wait."},
     202: {"description": "The job, which is queued or running. `Location` is its URL."},
-    **problems(413, 415, 422, 503),
+    **problems(413, 415, 422, 429, 503),
 }
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="Any string of your own: a request that is sent again under it is not a new "
+        "job, but gets the first one's, as long as that is kept.",
+    ),
+]
 
 router = APIRouter(tags=["jobs"])
 
@@ -33,16 +50,30 @@ async def generate(
     request: Request,
     response: Response,
     card: Card,
+    caller: CallerNow,
     services: ServicesNow,
     links: LinksHere,
     wait_s: WaitSeconds,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
     """Queues a job and answers with it, every value as decided, the seed included.
 
     With `Prefer: wait=N` the answer waits for the job's end, N seconds at most.
     """
-    job = new_job(resolve(await read_json(request), card))
-    await services.queue.submit(job)
+    settings = services.settings
+    body = await read_json(request)
+    order = resolve_order(body, card, Policy(caller.priority, settings.webhooks_to_private))
+    asked = NewJob(
+        owner=caller.owner,
+        priority=order.priority,
+        parameters=order.parameters,
+        deadline_s=order.deadline_s,
+        webhook=None if order.webhook is None else Webhook(url=order.webhook, base=links.base),
+    )
+    accepted = await services.ledger.submit(
+        asked, settings.quotas, _request_key(idempotency_key, body)
+    )
+    job = accepted.job
     if wait_s is not None:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
         # The job is accepted: the client gets its id even if the queue goes away just now.
@@ -52,4 +83,15 @@ async def generate(
         response.status_code = HTTPStatus.OK
     response.headers["Location"] = links.job(job.id)
     response.headers["Cache-Control"] = "no-store"
+    response.headers.update(quota_headers(settings.quotas, accepted.allowance))
+    if accepted.repeated:
+        response.headers["Idempotent-Replayed"] = "true"
     return JobAnswer.of(job, links)
+
+
+def _request_key(key: str | None, body: Any) -> RequestKey | None:
+    """Equal bodies have equal fingerprints, however they are written."""
+    if key is None:
+        return None
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return RequestKey(key=key, fingerprint=hashlib.sha256(canonical.encode()).hexdigest())

@@ -1,0 +1,20 @@
+"""GET /webhooks/secret: what an owner checks the signatures of webhooks with."""
+
+from fastapi import APIRouter, Response
+
+from app.answers import WebhookSecret
+from app.dependencies import CallerNow, ServicesNow
+from app.openapi import problems
+from app.webhooks.signature import owner_secret
+
+router = APIRouter(tags=["webhooks"])
+
+
+@router.get("/webhooks/secret", summary="What webhooks are signed with", responses=problems(503))
+async def read_secret(
+    response: Response, caller: CallerNow, services: ServicesNow
+) -> WebhookSecret:
+    """For a library of the Standard Webhooks specification. Every owner has another."""
+    response.headers["Cache-Control"] = "no-store"
+    service_secret = await services.outbox.service_secret()
+    return WebhookSecret(secret=str(owner_secret(service_secret, caller.owner)))
