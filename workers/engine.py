@@ -125,10 +125,6 @@ class StageEngine:
             del self._images[each.key]
         return ended
 
-    def clear(self) -> None:
-        """Let all images go, after a step that failed."""
-        self._images.clear()
-
     def _in_order(self) -> list[_Image]:
         """As they came; a copy, since others may come while it is read."""
         return list(self._images.values())

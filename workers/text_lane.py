@@ -59,10 +59,13 @@ class TextLane:
         return [_outcome(each, encoded) for each in done]
 
     def _encoded(self, prompts: Sequence[str]) -> list[bytes | Blame]:
+        if not prompts:
+            return []
+        self._encoder.load()  # no prompt is to blame where that fails
         device, encode = self._encoder.device, self._encode
         if self._exact:
             return [each for one in prompts for each in attempt(self.stage, device, [one], encode)]
-        return attempt(self.stage, device, prompts, encode) if prompts else []
+        return attempt(self.stage, device, prompts, encode)
 
     def _encode(self, prompts: Sequence[str]) -> list[bytes]:
         return [tensors.to_bytes(embedding) for embedding in self._encoder.encode(prompts)]

@@ -165,16 +165,6 @@ def test_a_cancelled_image_is_let_go_and_the_others_are_not(
     assert keys(run_dry(engine)) == {"1"}
 
 
-def test_clear_lets_everything_go(stage: Stage, text: TextCondition) -> None:
-    engine = StageEngine(stage, capacity=1)
-    for key in ("0", "1"):
-        engine.admit(admission(key, text))
-    engine.step()
-    engine.clear()
-    assert engine.in_flight == 0
-    assert engine.step() == []
-
-
 def test_a_cancelled_image_makes_room_at_the_next_step(stage: Stage, text: TextCondition) -> None:
     engine = StageEngine(stage, capacity=2)  # of one guided image
     engine.admit(admission("0", text, steps=9))

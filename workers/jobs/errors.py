@@ -11,11 +11,12 @@ class ImagenError(Exception):
     ├── RequestKeyReused    an idempotency key that came with another request before
     ├── QuotaExceeded       workers/jobs/admission.py: no room for more images
     ├── InputExpired        an embedding or artifact that a task needs is gone
-    ├── ImageStoreUnavailable   the image store cannot be written
+    ├── ImageStoreUnavailable  the image store cannot be written
     ├── QueueUnavailable    Redis cannot be reached, or cannot take the write
     ├── ServerNotStarted    the embedded server cannot be started
     ├── CannotListen        app/address.py: the port is taken, or not ours to use
     ├── Unguarded           app/address.py: other machines would be served without a key
+    ├── AddressRefused      app/webhooks/address.py: a webhook's host has a private address
     ├── ProgramRefused      app/supervisor.py: a child process says that it was started wrongly
     ├── QueueEnded          app/serve.py: the embedded server ended while it was in use
     ├── StepTooLong         workers/worker.py: a step outlived the grace of a worker that stops

@@ -78,7 +78,7 @@ async def test_a_worker_is_alive_since_it_came_without_a_gap(
     redis: Redis, card: CascadeCard, start_heartbeat: StartHeartbeat
 ) -> None:
     heartbeat = start_heartbeat("w1")
-    since: bytes | None = await redis.get(keys.worker("w1"))
+    since = await redis.get(keys.worker("w1"))
     assert since is not None
     seconds, _ = await redis.time()
     assert abs(int(since) / 1000 - seconds) < 60

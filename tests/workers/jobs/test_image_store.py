@@ -139,9 +139,10 @@ def test_removal_follows_no_symlink(store: FolderImageStore, tmp_path: Path) -> 
     (outside / "0.png").write_bytes(b"not ours")
     store.put(PATH, b"png")
     (tmp_path / "images" / "folder").symlink_to(outside)
-    for remove in (lambda: store.remove("folder/0.png"), lambda: store.remove_job("folder")):
-        with pytest.raises(OSError, match=r"symbolic|directory"):
-            remove()
+    with pytest.raises(OSError, match=r"symbolic|directory"):
+        store.remove("folder/0.png")
+    with pytest.raises(OSError, match=r"symbolic|directory"):
+        store.remove_job("folder")
     assert (outside / "0.png").read_bytes() == b"not ours"
 
 

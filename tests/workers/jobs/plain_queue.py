@@ -1,0 +1,220 @@
+"""What the queue promises, in plain Python: one process, no scores, no scripts.
+
+The state machine does to this what it does to Redis, and compares the two.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from workers.jobs.job import TEXT_STAGE, JobStatus, NewJob, Task
+from workers.jobs.queue import Effect
+
+
+@dataclass
+class PlainTask:
+    """A task of a living job: at one stage, and ready, or held under a token."""
+
+    stage: str
+    deliveries: int = 0
+    token: str | None = None
+
+
+@dataclass
+class PlainJob:
+    asked: NewJob
+    remaining: int
+    tasks: dict[str, PlainTask]
+    """By image, or text. What is done or failed has no task."""
+    status: JobStatus = JobStatus.QUEUED
+    images: set[int] = field(default_factory=set)
+    error: str | None = None
+    """The code of the first."""
+    late: bool = False
+    erased: bool = False
+
+    @property
+    def lives(self) -> bool:
+        return not self.status.terminal
+
+    def end(self, status: JobStatus, error: str | None = None) -> None:
+        assert self.lives, "a terminal status never changes"
+        self.status, self.error = status, self.error or error
+        self.tasks.clear()
+
+    def image_done(self, part: str) -> None:
+        del self.tasks[part]
+        self.remaining -= 1
+        if self.remaining == 0:
+            self.end(JobStatus.FAILED if self.error else JobStatus.SUCCEEDED)
+
+    def fail(self, part: str, error: str) -> None:
+        self.error = self.error or error
+        if part == TEXT_STAGE:
+            self.end(JobStatus.FAILED)
+        else:
+            self.image_done(part)
+
+
+class PlainQueue:
+    """Every method returns what the transition must return."""
+
+    def __init__(self, max_deliveries: int) -> None:
+        self.jobs: dict[str, PlainJob] = {}
+        self.reclaims: dict[str, bool] = {}
+        """The living workers; whether they have lived for long enough to reclaim."""
+        self.encoded: set[str] = set()
+        self._max_deliveries = max_deliveries
+        self._tokens: set[tuple[str, str]] = set()
+        self._believed: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        """By worker and stage: the task that it thinks to hold, under which token."""
+
+    def submit(self, asked: NewJob) -> None:
+        tasks = {TEXT_STAGE: PlainTask(TEXT_STAGE)}
+        self.jobs[asked.id] = PlainJob(asked, asked.parameters.n, tasks)
+
+    def claim(self, stage: str, heads: Iterable[str]) -> list[str]:
+        """heads: those that come first. Whose is theirs then is for `deliver` to say."""
+        given = []
+        for name in heads:
+            job, part = self._find(name)
+            if job.lives and job.late:
+                job.end(JobStatus.EXPIRED, "deadline_passed")
+            elif job.lives:
+                job.tasks[part].deliveries += 1
+                if stage != TEXT_STAGE:
+                    job.status = JobStatus.RUNNING
+                given.append(name)
+        return given
+
+    def deliver(self, worker: str, task: Task, heard: bool) -> None:
+        job, part = self._find(task.name)
+        assert task.deliveries == job.tasks[part].deliveries
+        assert (task.name, task.token) not in self._tokens, "each delivery has its own token"
+        self._tokens.add((task.name, task.token))
+        job.tasks[part].token = task.token
+        if heard:
+            self._believed[worker, task.stage][task.name] = task.token
+
+    def holds(self, task: Task) -> bool:
+        return self._is_held(task.stage, task.name, task.token)
+
+    def commit_text(self, worker: str, task: Task) -> bool:
+        self._forget(worker, task)
+        if not self.holds(task):
+            return False
+        job, _ = self._find(task.name)
+        self.encoded |= {task.parameters.prompt, task.parameters.negative_prompt}
+        first = task.parameters.stages[0].name
+        job.tasks = {str(image): PlainTask(first) for image in range(job.remaining)}
+        return True
+
+    def commit(self, worker: str, task: Task, next_stage: str) -> bool:
+        self._forget(worker, task)
+        if not self.holds(task):
+            return False
+        job, part = self._find(task.name)
+        job.tasks[part] = PlainTask(next_stage)
+        return True
+
+    def finish(self, worker: str, task: Task) -> Effect:
+        self._forget(worker, task)
+        job, part = self._find(task.name)
+        if self.holds(task):
+            job.images.add(task.image)
+            job.image_done(part)
+            return Effect.DONE
+        return Effect.REFUSED if part in job.tasks or task.image in job.images else Effect.UNWANTED
+
+    def fail(self, worker: str, task: Task, error: str) -> bool:
+        self._forget(worker, task)
+        if not self.holds(task):
+            return False
+        job, part = self._find(task.name)
+        job.fail(part, error)
+        return True
+
+    def hand_back(self, worker: str, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            self._forget(worker, task)
+            if self.holds(task):
+                job, part = self._find(task.name)
+                plain = job.tasks[part]
+                plain.token, plain.deliveries = None, plain.deliveries - 1
+
+    def believes(self, worker: str, task: Task) -> bool:
+        return self._believed[worker, task.stage].get(task.name) == task.token
+
+    def reclaim(self, worker: str, stage: str) -> set[str]:
+        believed = self._believed[worker, stage]
+        lost = {name for name, token in believed.items() if not self._is_held(stage, name, token)}
+        if self.reclaims.get(worker):
+            for name, task in list(self._open()):
+                if task.stage == stage and task.token is not None:
+                    self._take_back(worker, name, task, believed.get(name))
+        for name in lost:
+            del believed[name]
+        return lost
+
+    def _take_back(self, worker: str, name: str, task: PlainTask, believed: str | None) -> None:
+        holder = (task.token or "").rpartition("/")[0]
+        job, part = self._find(name)
+        if not job.lives:
+            return
+        if holder not in self.reclaims and task.deliveries >= self._max_deliveries:
+            job.fail(part, "gave_up")
+        elif holder not in self.reclaims or (holder == worker and believed != task.token):
+            task.token = None
+
+    def cancel(self, job_id: str) -> bool:
+        job = self.jobs[job_id]
+        lived = job.lives
+        if lived:
+            job.end(JobStatus.CANCELED)
+        return lived
+
+    def erase(self, job_id: str) -> None:
+        self.cancel(job_id)
+        job = self.jobs[job_id]
+        job.erased = True
+        job.images.clear()
+
+    def expire(self) -> None:
+        for job in self.jobs.values():
+            if job.lives and job.late:
+                job.end(JobStatus.EXPIRED, "deadline_passed")
+
+    def ready(self, stage: str) -> set[str]:
+        return {name for name, task in self._open() if (task.stage, task.token) == (stage, None)}
+
+    def held(self, stage: str) -> dict[str, str]:
+        return {
+            name: task.token
+            for name, task in self._open()
+            if task.stage == stage and task.token is not None
+        }
+
+    def queued(self) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for job in self.jobs.values():
+            if job.lives:
+                counts.update({job.asked.owner: job.remaining, "*": job.remaining})
+        return dict(counts)
+
+    def _open(self) -> Iterator[tuple[str, PlainTask]]:
+        for job_id, job in self.jobs.items():
+            for part, task in job.tasks.items():
+                yield f"{job_id}:{part}", task
+
+    def _find(self, name: str) -> tuple[PlainJob, str]:
+        job_id, _, part = name.partition(":")
+        return self.jobs[job_id], part
+
+    def _is_held(self, stage: str, name: str, token: str) -> bool:
+        job, part = self._find(name)
+        task = job.tasks.get(part)
+        return task is not None and (task.stage, task.token) == (stage, token)
+
+    def _forget(self, worker: str, task: Task) -> None:
+        if self.believes(worker, task):
+            del self._believed[worker, task.stage][task.name]
