@@ -50,12 +50,22 @@ def connect_blocking(settings: QueueSettings, timeout_s: float) -> redis.Redis:
     )
 
 
+REFUSED_WRITES = ("MISCONF", "NOREPLICAS")
+"""How a Redis begins its answer that cannot write its file, or has too few replicas to write to."""
+
+
 @contextmanager
 def queue_errors() -> Generator[None]:
-    """Turns "Redis is away" and "Redis is full" into QueueUnavailable; a bug stays what it is."""
+    """Turns "Redis is away" and "Redis takes no writes" into QueueUnavailable; a bug stays one."""
     try:
         yield
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
         raise QueueUnavailable(f"Redis cannot be reached: {error}") from error
     except redis.exceptions.OutOfMemoryError as error:
         raise QueueUnavailable(f"Redis is out of memory: {error}") from error
+    except (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError) as error:
+        raise QueueUnavailable(f"this Redis is a replica: {error}") from error
+    except redis.exceptions.ResponseError as error:
+        if not str(error).startswith(REFUSED_WRITES):
+            raise
+        raise QueueUnavailable(f"Redis cannot take the write: {error}") from error

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from workers.jobs import keys
 from workers.jobs.job import TEXT_STAGE, JobStatus, NewJob, Task
 from workers.jobs.queue import Effect
 
@@ -30,6 +31,8 @@ class PlainJob:
     images: set[int] = field(default_factory=set)
     error: str | None = None
     """The code of the first."""
+    left: set[str] = field(default_factory=set)
+    """Artifacts that no task needs; they go when it ends."""
     late: bool = False
     erased: bool = False
 
@@ -37,10 +40,21 @@ class PlainJob:
     def lives(self) -> bool:
         return not self.status.terminal
 
+    def artifacts(self) -> set[str]:
+        """What its tasks start from, and what is left of those that failed."""
+        return {self._input(part, task) for part, task in self.tasks.items()} - {""} | self.left
+
+    def _input(self, part: str, task: PlainTask) -> str:
+        if part == TEXT_STAGE:
+            return ""
+        before = self.asked.parameters.stage_before(task.stage)
+        return keys.artifact_field(int(part), before.name) if before else ""
+
     def end(self, status: JobStatus, error: str | None = None) -> None:
         assert self.lives, "a terminal status never changes"
         self.status, self.error = status, self.error or error
         self.tasks.clear()
+        self.left.clear()
 
     def image_done(self, part: str) -> None:
         del self.tasks[part]
@@ -53,6 +67,7 @@ class PlainJob:
         if part == TEXT_STAGE:
             self.end(JobStatus.FAILED)
         else:
+            self.left |= {self._input(part, self.tasks[part])} - {""}
             self.image_done(part)
 
 

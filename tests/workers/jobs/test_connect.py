@@ -40,6 +40,22 @@ async def test_a_full_redis_is_unavailable(tmp_path: Path) -> None:
                 await Ledger(client, settings).submit(a_job())
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("REPLICAOF", "127.0.0.1", "1"), ("CONFIG", "SET", "min-replicas-to-write", "1")],
+    ids=["a replica", "without replicas"],
+)
+async def test_a_redis_that_takes_no_writes_is_unavailable(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with EmbeddedQueue(tmp_path) as server:
+        settings = QueueSettings(redis_url=server.url, data_dir=tmp_path)
+        async with connect(settings) as client:
+            await client.execute_command(*command)
+            with pytest.raises(QueueUnavailable):
+                await Ledger(client, settings).submit(a_job())
+
+
 async def test_a_bug_is_not_taken_for_an_outage(queue_settings: QueueSettings) -> None:
     with pytest.raises(ValueError, match="a bug"), queue_errors():
         raise ValueError("a bug")

@@ -38,9 +38,10 @@ from workers.jobs import keys
 from workers.jobs.admission import RequestKey
 from workers.jobs.connect import connect
 from workers.jobs.errors import InputExpired, RequestKeyReused
-from workers.jobs.job import Job, NewJob, Priority, Task
+from workers.jobs.job import NewJob, Priority, Task
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
+from workers.jobs.record import read_job
 from workers.jobs.scripts import source
 from workers.jobs.settings import QueueSettings
 
@@ -88,10 +89,10 @@ class QueueMachine(RuleBasedStateMachine):
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         return self.runner.run(coroutine)
 
-    @initialize(target=jobs, job=new_jobs)
-    def begin(self, job: NewJob) -> Any:
+    @initialize(target=jobs, some=st.lists(new_jobs, min_size=1, max_size=4))
+    def begin(self, some: list[NewJob]) -> Any:
         self.live("w3", "long there")
-        return self.submit(job, fingerprint=None)
+        return multiple(*(self.submit(job, fingerprint=None) for job in some))
 
     @rule(target=jobs, job=new_jobs, fingerprint=st.sampled_from([None, "aaaa", "bbbb"]))
     def submit(self, job: NewJob, fingerprint: str | None) -> Any:
@@ -153,8 +154,9 @@ class QueueMachine(RuleBasedStateMachine):
         before = len(self.delivered)
         while self.waiting and len(self.delivered) < before + images:
             self.claim(data, worker, count=1, heard=True)
-            if self.plain.holds(self.delivered[-1]):
-                self.come(self.delivered[-1], "done")
+            for task in self.delivered[before:]:
+                if self.plain.holds(task):
+                    self.come(task, "done")
 
     @rule(task=deliveries, result=a_result)
     def come(self, task: Task, result: str) -> None:
@@ -195,17 +197,10 @@ class QueueMachine(RuleBasedStateMachine):
             self.run(self.queues[worker].hand_back(worker, mine))
         self.plain.hand_back(worker, mine)
 
-    @rule(worker=a_worker)
-    def reclaim(self, worker: str) -> None:
-        for stage in STAGES:
-            expected = self.plain.reclaim(worker, stage)
-            lost = self.run(self.queues[worker].reclaim(worker, stage))
-            assert sorted(task.name for task in lost) == sorted(expected)
-
-    @rule(worker=a_worker, life=st.sampled_from(["dead", "just come", "long there"]))
+    @rule(worker=a_worker, life=st.sampled_from(["dead", "just come", "long there", "lost"]))
     def live(self, worker: str, life: str) -> None:
-        """A worker that seems dead may still come, late."""
-        if life == "dead":
+        """A worker that seems dead may still come, late. One that is lost, all others notice."""
+        if life in ("dead", "lost"):
             self.run(self.redis.delete(keys.worker(worker)))
             self.plain.reclaims.pop(worker, None)
         elif life == "just come":
@@ -214,7 +209,17 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             self.run(self.redis.set(keys.worker(worker), 1, px=FAR_MS))
             self.plain.reclaims[worker] = True
+        for other in WORKERS if life == "lost" else ():
+            self.reclaim(other)
 
+    @rule(worker=a_worker)
+    def reclaim(self, worker: str) -> None:
+        for stage in STAGES:
+            expected = self.plain.reclaim(worker, stage)
+            lost = self.run(self.queues[worker].reclaim(worker, stage))
+            assert sorted(task.name for task in lost) == sorted(expected)
+
+    @precondition(lambda self: self.plain.queued())
     @rule(job=jobs, how=st.sampled_from(["cancel", "erase", "be late", "be late and seen"]))
     def end(self, job: NewJob, how: str) -> None:
         plain = self.plain.jobs[job.id]
@@ -233,40 +238,47 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def tasks_are_where_they_should_be(self) -> None:
         """So each is in one place, and only while its job lives."""
+        pipeline = self.redis.pipeline(transaction=False)
         for stage in STAGES:
-            ready: Any = self.run(self.redis.zrange(keys.ready(stage), 0, -1))
+            pipeline.zrange(keys.ready(stage), 0, -1)
+            pipeline.hgetall(keys.held(stage))
+        found = self.run(pipeline.execute())
+        for stage, ready, held in zip(STAGES, found[::2], found[1::2], strict=True):
             assert {name.decode() for name in ready} == self.plain.ready(stage)
-            assert text_of(self.run(self.redis.hgetall(keys.held(stage)))) == self.plain.held(stage)
+            assert text_of(held) == self.plain.held(stage)
 
     @invariant()
     def jobs_are_as_they_should_be(self) -> None:
-        for job_id, plain in self.plain.jobs.items():
-            job: Job = self.run(self.ledger.job(job_id))
+        pipeline = self.redis.pipeline(transaction=False)
+        for job_id in self.plain.jobs:
+            pipeline.hgetall(keys.job(job_id))
+            pipeline.ttl(keys.job(job_id))
+            pipeline.hkeys(keys.artifacts(job_id))
+        found = self.run(pipeline.execute())
+        for i, (job_id, plain) in enumerate(self.plain.jobs.items()):
+            record, ttl_s, artifacts = found[3 * i : 3 * i + 3]
+            job = read_job(job_id, record)
             assert job.status is plain.status
             assert {image.index for image in job.images} == plain.images
             assert (job.error.code if job.error else None) == plain.error
             assert (job.erased, job.parameters.prompt == "") == (plain.erased, plain.erased)
-            assert (job.started_at is not None) >= (job.status == "running")
-            assert (self.run(self.redis.ttl(keys.job(job_id))) == -1) is plain.lives
-            outputs = {
-                keys.artifact_field(int(part), before.name)
-                for part, task in plain.tasks.items()
-                if part != "text" and (before := job.parameters.stage_before(task.stage))
-            }
-            assert text_of(self.run(self.redis.hgetall(keys.artifacts(job_id)))).keys() == outputs
+            assert (ttl_s == -1) is plain.lives
+            assert {field.decode() for field in artifacts} == plain.artifacts()
 
     @invariant()
     def nothing_else_is_counted_or_kept(self) -> None:
-        counts = text_of(self.run(self.redis.hgetall(keys.queued())))
-        assert counts == {who: str(images) for who, images in self.plain.queued().items()}
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.hgetall(keys.queued())
+        pipeline.zrange(keys.deadlines(), 0, -1)
+        pipeline.zrange(keys.webhooks(), 0, -1)
+        queued, deadlines, webhooks = self.run(pipeline.execute())
         jobs = self.plain.jobs.items()
-        due: Any = self.run(self.redis.zrange(keys.webhooks(), 0, -1))
-        assert {job_id.decode() for job_id in due} == {
-            job_id for job_id, job in jobs if job.asked.webhook and not job.lives
-        }
-        deadlines: Any = self.run(self.redis.zrange(keys.deadlines(), 0, -1))
+        assert text_of(queued) == {who: str(n) for who, n in self.plain.queued().items()}
         assert {job_id.decode() for job_id in deadlines} == {
             job_id for job_id, job in jobs if job.asked.deadline_s and job.lives
+        }
+        assert {job_id.decode() for job_id in webhooks} == {
+            job_id for job_id, job in jobs if job.asked.webhook and not job.lives
         }
         assert self.run(leaked_keys(self.redis)) == []
 
