@@ -20,4 +20,6 @@ async def expire_for_ever(ledger: Ledger) -> None:
             next_s = await ledger.expire()
         except QueueUnavailable as error:
             log.warning("deadlines wait: %s", error)
+        except Exception:  # no one would start us again
+            log.exception("deadlines wait")
         await asyncio.sleep(LONGEST_PAUSE_S if next_s is None else min(next_s, LONGEST_PAUSE_S))

@@ -4,7 +4,7 @@ A test fails that leaves a key which nothing will take away.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -48,78 +48,84 @@ async def leaked_keys(client: Redis) -> list[str]:
     """Keys that will stay for ever, in whole or in part.
 
     Without a TTL may be what is there by design, and what is about living jobs alone: their
-    records, their tasks, embeddings, deadlines, counts and idempotency keys. Webhooks may wait
-    for jobs that have ended.
+    records, tasks, artifacts, embeddings, deadlines, counts and idempotency keys, and their
+    owners' shares. Webhooks may wait for jobs that have ended.
     """
-    ttls = await _ttls(client)
-    names = sorted(ttls)
-    records = await _records(client, [name for name in names if name.startswith(keys.job(""))])
+    return leaks_in(await read_all(client))
+
+
+def leaks_in(stored: Mapping[str, tuple[int, Any]]) -> list[str]:
+    """The same, of what `read_all` has read."""
+    records = {
+        name.removeprefix(keys.job("")): value
+        for name, (_, value) in stored.items()
+        if name.startswith(keys.job(""))
+    }
     living = {job_id: record for job_id, record in records.items() if _lives(record)}
-    leaked: list[str] = []
-    for name in names:
+    shares = {keys.share(record[b"owner"].decode()) for record in living.values()}
+
+    def is_kept(name: str, ttl_s: int, value: Any) -> bool:
         if name == keys.queued():
-            kept = await _hash(client, name) == _counts(living)
-        elif name == keys.webhooks():
-            kept = await _jobs_of(client, name) <= records.keys() - living.keys()
-        elif name.startswith(keys.artifacts("")):
-            kept = ttls[name] >= 0 and name.removeprefix(keys.artifacts("")) in living
-        elif ttls[name] >= 0 or name in BY_DESIGN:
-            kept = True
-        else:
-            about = await _jobs_of(client, name)
-            kept = bool(about) and about <= living.keys()
-        if not kept:
-            leaked.append(name)
-    return leaked
+            return bool(value == _counts(living.values()))
+        if name == keys.webhooks():
+            return _jobs_of(name, value) <= records.keys() - living.keys()
+        if name.startswith(keys.artifacts("")):
+            return name.removeprefix(keys.artifacts("")) in living
+        if ttl_s >= 0 or name in BY_DESIGN or name in shares:
+            return True
+        about = _jobs_of(name, value)
+        return bool(about) and about <= living.keys()
+
+    return [name for name, (ttl_s, value) in stored.items() if not is_kept(name, ttl_s, value)]
 
 
-async def _ttls(client: Redis) -> dict[str, int]:
-    """Of all keys there are, in s; -1 where one has none."""
+async def read_all(client: Redis) -> dict[str, tuple[int, Any]]:
+    """Every key by name: its TTL in s, -1 where it has none, and what it holds."""
     found: Any = await client.keys("*")
-    async with client.pipeline(transaction=False) as pipeline:
-        for name in found:
-            pipeline.ttl(name)
-        ttls = await pipeline.execute()
+    names = sorted(name.decode() for name in found)
+    pipeline = client.pipeline(transaction=False)
+    for name in names:
+        pipeline.ttl(name)
+        pipeline.type(name)
+    answers = await pipeline.execute()
     gone = -2
-    return {name.decode(): ttl for name, ttl in zip(found, ttls, strict=True) if ttl != gone}
+    there = [row for row in zip(names, answers[::2], answers[1::2], strict=True) if row[1] != gone]
+    for name, _, kind in there:
+        READERS[kind.decode()](pipeline, name)
+    values = await pipeline.execute()
+    read = zip(there, values, strict=True)
+    return {name: (ttl_s, value) for (name, ttl_s, _), value in read if value}
 
 
-async def _records(client: Redis, names: list[str]) -> dict[str, dict[bytes, bytes]]:
-    """Jobs by id."""
-    return {name.removeprefix(keys.job("")): await _hash(client, name) for name in names}
+READERS: Mapping[str, Callable[[Any, str], object]] = {
+    "hash": lambda pipeline, name: pipeline.hgetall(name),
+    "string": lambda pipeline, name: pipeline.get(name),
+    "zset": lambda pipeline, name: pipeline.zrange(name, 0, -1),
+}
 
 
-def _lives(record: dict[bytes, bytes]) -> bool:
+def _lives(record: Mapping[bytes, bytes]) -> bool:
     return not JobStatus(record[b"status"].decode()).terminal
 
 
-def _counts(living: dict[str, dict[bytes, bytes]]) -> dict[bytes, bytes]:
+def _counts(living: Iterable[Mapping[bytes, bytes]]) -> dict[bytes, bytes]:
     """What keys.queued() holds for these jobs."""
     counts: Counter[bytes] = Counter()
-    for record in living.values():
+    for record in living:
         for who in (record[b"owner"], b"*"):
             counts[who] += int(record[b"remaining"])
     return {who: str(count).encode() for who, count in counts.items()}
 
 
-async def _jobs_of(client: Redis, name: str) -> set[str]:
+def _jobs_of(name: str, value: Any) -> set[str]:
     """Ids of the jobs that a key is about; none where it is about something else."""
     if name.startswith(keys.job("")):
         return {name.removeprefix(keys.job(""))}
-    if name.startswith((keys.ready(""), keys.deadlines(), keys.webhooks())):
-        members: Any = await client.zrange(name, 0, -1)
-        return {member.decode().partition(":")[0] for member in members}
-    if name.startswith(keys.held("")):
-        return {task.decode().partition(":")[0] for task in await _hash(client, name)}
+    if name.startswith((keys.ready(""), keys.held(""), keys.deadlines(), keys.webhooks())):
+        return {member.decode().partition(":")[0] for member in value}
     if name.startswith(keys.PREFIX + "embedding:"):
-        fields = {field.decode() for field in await _hash(client, name)} - {"value"}
+        fields = {field.decode() for field in value} - {"value"}
         return {field.removeprefix(keys.job("")) for field in fields}
     if name.startswith(keys.PREFIX + "idempotency:"):
-        value: Any = await client.get(name)
         return {value.decode().rpartition(" ")[2]}
     return set()
-
-
-async def _hash(client: Redis, name: str) -> dict[bytes, bytes]:
-    value: Any = await client.hgetall(name)
-    return dict(value)

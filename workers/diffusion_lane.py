@@ -51,7 +51,7 @@ class DiffusionLane:
         try:
             inputs = await self._queue.inputs(task)
         except InputExpired as error:
-            expired = JobError(code="input_expired", message=str(error), image=task.image)
+            expired = JobError(code="input_expired", message=str(error))
             await self._queue.fail(task, self._worker, expired)
             return
         self._tasks[task.key] = task
@@ -90,7 +90,7 @@ class DiffusionLane:
         else:
             output = tensors.to_bytes(each.output)
         if isinstance(output, (Blame, Failed)):
-            failure = JobError(code=output.code, message=output.message, image=task.image)
+            failure = JobError(code=output.code, message=output.message)
             return Outcome(task, failure=failure)
         return Outcome(task, output)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from model.plan import StageSettings
 from model.stage import Stage
 from model.trajectory import TextCondition, Trajectory
-from workers.blame import STAGE_FAILED, Blame, attempt
+from workers.blame import OUT_OF_MEMORY, STAGE_FAILED, Blame, attempt, halves
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +113,9 @@ class StageEngine:
         self._let_go()
         drawn: list[Drawn] = []
         failed: list[Failed] = []
-        for image, trajectory in self._attempt(self._begin, self._fitting(), failed):
-            image.trajectory = trajectory
+        self._take_in(failed)
         for part in self._parts(self._flying()):
-            stepped = self._attempt(self._step, part, failed)
+            stepped = self._attempt(self._step, part, failed, self._smaller)
             finished = [image for image, trajectory in stepped if trajectory.is_finished]
             outputs = self._attempt(self._finish, finished, failed)
             drawn += [Drawn(image.admission.key, output) for image, output in outputs]
@@ -173,6 +172,15 @@ class StageEngine:
         )
         return self._parts(part)
 
+    def _take_in(self, failed: list[Failed]) -> None:
+        """Begin what fits. Where memory ends, it waits for those beside it to be drawn."""
+        others = bool(self._flying())
+        no_room: list[Failed] = []
+        for image, trajectory in self._attempt(self._begin, self._fitting(), no_room):
+            image.trajectory = trajectory
+            others = True
+        failed += [each for each in no_room if each.code != OUT_OF_MEMORY or not others]
+
     def _begin(self, images: Sequence[_Image]) -> list[Trajectory | Blame]:
         return [self._begin_one(image.admission) for image in images]
 
@@ -195,10 +203,11 @@ class StageEngine:
         compute: Callable[[Sequence[_Image]], Iterable[Result | Blame]],
         images: Sequence[_Image],
         failed: list[Failed],
+        smaller: Callable[[Sequence[_Image]], Iterable[Sequence[_Image]]] = halves,
     ) -> list[tuple[_Image, Result]]:
         """The images that it can be done with, with what came of it; the others join `failed`."""
         stage = self.stage
-        results = attempt(stage.spec.name, stage.network.device, images, compute, self._smaller)
+        results = attempt(stage.spec.name, stage.network.device, images, compute, smaller)
         done: list[tuple[_Image, Result]] = []
         for image, result in zip(images, results, strict=True):
             if isinstance(result, Blame):

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 
+from workers.committing import Committer
 from workers.jobs.announcements import Listener
 from workers.jobs.job import Task
 from workers.jobs.queue import Queue
@@ -14,9 +15,6 @@ from workers.settings import WorkerSettings
 
 LONGEST_SLEEP_S = 1.0
 """An announcement may be lost with its connection; the queue is asked as often at the least."""
-
-MOST_COMMITS = 64
-"""With so many results waiting to be handed on, as on a full disk, no more work is taken."""
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +33,14 @@ class Feeder:
         queue: Queue,
         settings: WorkerSettings,
         patience: Patience,
-        commits: Sized,
+        committer: Committer,
     ) -> None:
-        """commits: the results that are being handed on."""
         self._worker = worker
         self._lanes = tuple(lanes)
         self._queue = queue
         self._settings = settings
         self._patience = patience
-        self._commits = commits
+        self._committer = committer
         self._attention = {lane.stage: asyncio.Event() for lane in lanes}
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
@@ -57,6 +54,13 @@ class Feeder:
         """Let every loop look whether it shall stop."""
         for event in (*self._attention.values(), self._work, self._idle):
             event.set()
+
+    def look_again(self) -> None:
+        """Something was handed on: there may be room, or work that it has left."""
+        for lane in self._lanes:
+            self.wake(lane)
+        if any(lane.has_work for lane in self._lanes):
+            self._begin()
 
     def arrived(self, lane: Lane) -> Listener:
         """For keys.arrived() of the lane's stage."""
@@ -79,7 +83,7 @@ class Feeder:
                 await self._take_over(lane)
                 look_at_s = clock() + self._settings.lease_s / 2
             attention.clear()
-            has_room = lane.room > 0 and len(self._commits) < MOST_COMMITS
+            has_room = lane.room > 0 and not self._committer.is_behind
             if not has_room or not await self._claim(lane):
                 sleep_s = min(look_at_s - clock(), LONGEST_SLEEP_S)
                 with contextlib.suppress(TimeoutError):
@@ -90,7 +94,7 @@ class Feeder:
             task.key for task in await self._patience(self._queue.reclaim, self._worker, lane.stage)
         }
         if lost:
-            log.warning("stage %s: dropping %d tasks that others have now", lane.stage, len(lost))
+            log.info("stage %s: %d tasks are settled, or others have them", lane.stage, len(lost))
             lane.drop(lambda task: task.key in lost)
 
     async def _claim(self, lane: Lane) -> bool:
@@ -110,13 +114,17 @@ class Feeder:
         if not self._patience.is_over:
             tasks = await self._patience(self._queue.claim, self._worker, lane.stage, 1)
             await self._accept(lane, tasks)
-            await self._idle.wait()
+            if not self._patience.is_over:  # meanwhile: no one would tell that it is idle
+                await self._idle.wait()
 
     async def _accept(self, lane: Lane, tasks: Sequence[Task]) -> None:
         for task in tasks:
             await self._patience(lane.accept, task)
-            self._idle.clear()
-            self._work.set()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._idle.clear()
+        self._work.set()
 
     def _is_suspect(self, task: Task) -> bool:
         return 1 < self._settings.max_deliveries <= task.deliveries

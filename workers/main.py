@@ -16,7 +16,7 @@ from workers.describe import describe, describe_worker
 from workers.diffusion_lane import DiffusionLane
 from workers.engine import StageEngine
 from workers.jobs.connect import connect
-from workers.jobs.image_store import FolderImageStore
+from workers.jobs.image_store import FolderImageStore, ImageStore
 from workers.jobs.job import TEXT_STAGE
 from workers.jobs.queue import Queue
 from workers.lane import Lane
@@ -37,12 +37,7 @@ def run(settings: WorkerSettings) -> None:
     with compute_thread(settings.threads) as compute:
         cascade = compute.submit(load, settings).result()
         log.info("loaded %s", cascade.name)
-        try:
-            asyncio.run(serve(cascade, settings, compute))
-        except StepTooLong as error:
-            log.warning("%s: ending in the middle of it, its tasks are handed back", error)
-            logging.shutdown()
-            os._exit(1)  # anything milder would wait for the step
+        asyncio.run(serve(cascade, settings, compute))
 
 
 def load(settings: WorkerSettings) -> Cascade:
@@ -61,7 +56,12 @@ async def serve(cascade: Cascade, settings: WorkerSettings, compute: Executor) -
     async with open_worker(cascade, settings, compute) as worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-        await worker.run()
+        try:
+            await worker.run()
+        except StepTooLong as error:
+            log.warning("%s: ending in the middle of it, its tasks are handed back", error)
+            logging.shutdown()
+            os._exit(1)  # anything milder would wait for the step, or for a store that hangs
 
 
 @asynccontextmanager
@@ -78,9 +78,12 @@ async def open_worker(
     try:
         queue = Queue(redis, settings)
         name = new_worker_name()
-        lanes = _lanes(cascade, capacities, queue, settings, name)
+        images = FolderImageStore(settings.images_dir)
+        lanes = _lanes(cascade, capacities, queue, images, settings, name)
         card = describe_worker(name, cascade, [lane.stage for lane in lanes], capacities)
-        yield Worker(card, lanes, describe(cascade, settings), redis, queue, settings, compute)
+        yield Worker(
+            card, lanes, describe(cascade, settings), redis, queue, images, settings, compute
+        )
     finally:
         await redis.aclose()
 
@@ -89,13 +92,13 @@ def _lanes(
     cascade: Cascade,
     capacities: Mapping[str, Calibration],
     queue: Queue,
+    images: ImageStore,
     settings: WorkerSettings,
     worker: str,
 ) -> list[Lane]:
     """The lanes of the stages that this worker serves, in cascade order."""
     exact = settings.exact_rows is not None
     lanes: dict[str, Lane] = {TEXT_STAGE: TextLane(cascade.text, queue, worker, exact)}
-    images = FolderImageStore(settings.images_dir)
     for stage in cascade.stages:
         engine = StageEngine(stage, capacities[stage.spec.name].rows)
         lanes[stage.spec.name] = DiffusionLane(engine, queue, images, worker, cascade)

@@ -1,4 +1,4 @@
-"""Repeats what cannot be done while something is away."""
+"""Repeats what cannot be done while Redis is away."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
-from workers.jobs.errors import ImageStoreUnavailable, QueueUnavailable
+from workers.jobs.errors import QueueUnavailable
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
-STORE_PATIENCE_S = 30.0
-"""A full disk is waited for so long; then whoever asked is told."""
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -43,22 +41,17 @@ class Patience:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Result:
-        """Do it as soon as Redis and the image store are there; it must bear being called again.
+        """Do it as soon as Redis is there; the queue's operations may be called again.
 
-        Raises QueueUnavailable and ImageStoreUnavailable once patience is over, and the latter
-        after STORE_PATIENCE_S.
+        Raises QueueUnavailable once patience is over.
         """
-        clock = asyncio.get_running_loop().time
-        store_until_s = clock() + STORE_PATIENCE_S
         pause_s = SHORTEST_PAUSE_S
         while True:
             try:
                 return await operation(*arguments, **named)
-            except (QueueUnavailable, ImageStoreUnavailable) as error:
-                is_store = isinstance(error, ImageStoreUnavailable)
-                if self.is_over or (is_store and clock() > store_until_s):
+            except QueueUnavailable as error:
+                if self.is_over:
                     raise
-                away = "image store" if is_store else "queue"
-                log.warning("waiting for the %s, next try in %.1f s: %s", away, pause_s, error)
+                log.warning("waiting for the queue, next try in %.1f s: %s", pause_s, error)
                 await self.pause(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -38,7 +38,7 @@ class WorkerSettings(QueueSettings):
     grace_s: float = Field(default=8.0, gt=0)
     """How long a worker that is told to stop may take for the step under way."""
 
-    max_images: int = Field(default=16, ge=1)
+    max_images: int = Field(default=16, ge=1, le=1000)
     """The most images that one job may ask for."""
 
     max_steps: int = Field(default=250, ge=1)

@@ -10,22 +10,27 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 
 from redis.asyncio import Redis
 
+from workers.committing import Committer
 from workers.feeding import Feeder
 from workers.jobs import keys
 from workers.jobs.announcements import Announcements
 from workers.jobs.card import CascadeCard, WorkerCard
-from workers.jobs.errors import ImagenError, ImageStoreUnavailable, QueueUnavailable
+from workers.jobs.errors import ImagenError, QueueUnavailable
 from workers.jobs.heartbeat import Heartbeat
-from workers.jobs.job import JobError
+from workers.jobs.image_store import ImageStore
 from workers.jobs.queue import Queue
-from workers.lane import Lane, Outcome
+from workers.lane import Lane
 from workers.patience import Patience
 from workers.settings import WorkerSettings
+from workers.storing import StoreWatch
 from workers.turns import Turns
+
+LAST_WORDS_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +54,7 @@ class Worker:
         cascade: CascadeCard,
         redis: Redis,
         queue: Queue,
+        images: ImageStore,
         settings: WorkerSettings,
         compute: Executor,
     ):
@@ -62,9 +68,13 @@ class Worker:
         self._queue = queue
         self._settings = settings
         self._compute = compute
+        self._computing: Lane | None = None
         self._patience = Patience()
-        self._commits: set[asyncio.Task[None]] = set()
-        self._feeder = Feeder(self.name, lanes, queue, settings, self._patience, self._commits)
+        self._store = StoreWatch(images, self._patience)
+        self._committer = Committer(
+            self.name, queue, self._patience, self._store, settings.max_deliveries, self._committed
+        )
+        self._feeder = Feeder(self.name, lanes, queue, settings, self._patience, self._committer)
 
     def stop(self) -> None:
         """Finish the step under way, commit what it finished, hand back the rest, let run() return.
@@ -72,6 +82,7 @@ class Worker:
         Within grace_s.
         """
         self._patience.end()
+        self._store.wake()
         self._feeder.wake_all()
 
     async def run(self) -> None:
@@ -81,19 +92,23 @@ class Worker:
         """
         heartbeat = Heartbeat(self._settings, self._card, self._cascade)
         arrived = {keys.arrived(lane.stage): self._feeder.arrived(lane) for lane in self._lanes}
-        try:
-            await self._patience(asyncio.to_thread, heartbeat.start)
-            log.info("%s serves %s", self.name, ", ".join(lane.stage for lane in self._lanes))
-            async with Announcements(self._redis, {keys.ended(): self._drop_job, **arrived}):
-                await self._serve()
-        except QueueUnavailable as error:
-            log.warning("stopped while the queue was away, others take over: %s", error)
-        finally:
-            await asyncio.to_thread(heartbeat.stop)
+        # Of its own: what hangs in another thread must not keep the worker looking alive.
+        with ThreadPoolExecutor(1, "life") as life:
+            loop = asyncio.get_running_loop()
+            try:
+                await self._patience(loop.run_in_executor, life, heartbeat.start)
+                log.info("%s serves %s", self.name, ", ".join(lane.stage for lane in self._lanes))
+                async with Announcements(self._redis, {keys.ended(): self._drop_job, **arrived}):
+                    await self._serve()
+            except QueueUnavailable as error:
+                log.warning("stopped while the queue was away, others take over: %s", error)
+            finally:
+                await loop.run_in_executor(life, heartbeat.stop)
 
     async def _serve(self) -> None:
         """Run all loops; the first that ends, by stop() or by a bug, ends the others."""
-        loops = [self._compute_until_stopped(), *map(self._feeder.feed, self._lanes)]
+        loops = [self._compute_until_stopped(), self._store.watch()]
+        loops += [self._feeder.feed(lane) for lane in self._lanes]
         running = [asyncio.create_task(loop) for loop in loops]
         try:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -102,12 +117,22 @@ class Worker:
         try:
             async with asyncio.timeout(self._settings.grace_s):
                 await _all_of(running)
-                await _all_of(self._commits)
+                await _all_of(self._committer.under_way)
         except TimeoutError as error:
-            await self._queue.hand_back(self.name)
+            await self._leave_the_step()
             raise StepTooLong(f"a step took longer than {self._settings.grace_s:g} s") from error
         # Not after a bug or a lost device: a task may be the cause, so this delivery counts.
-        await self._queue.hand_back(self.name)
+        await self._queue.hand_back(self.name, self._queue.held(self.name))
+
+    async def _leave_the_step(self) -> None:
+        """Hand everything back; for those in the step, which may hang for ever, it counts."""
+        held = self._queue.held(self.name)
+        in_step = [task for task in held if self._computing and task.stage == self._computing.stage]
+        with suppress(QueueUnavailable, TimeoutError):  # then others reclaim them
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._queue.hand_back(self.name, in_step, counted=True)
+                rest = [task for task in held if task not in in_step]
+                await self._queue.hand_back(self.name, rest)
 
     async def _compute_until_stopped(self) -> None:
         """Let the lanes take turns in the compute thread."""
@@ -117,35 +142,19 @@ class Worker:
             if lane is None:
                 await self._feeder.work()
                 continue
+            self._computing = lane
             outcomes = await loop.run_in_executor(self._compute, lane.compute)
+            self._computing = None
             for outcome in outcomes:
-                # Beside the next step: the network need not wait for the commit of the last one.
-                commit = asyncio.create_task(self._commit(lane, outcome))
-                self._commits.add(commit)
-                commit.add_done_callback(self._committed)
+                self._committer.begin(lane, outcome)
             if outcomes:
                 self._feeder.wake(lane)
 
-    async def _commit(self, lane: Lane, outcome: Outcome) -> None:
-        failure = outcome.failure
-        if failure is None:
-            try:
-                await self._patience(lane.commit, outcome)
-            except ImageStoreUnavailable as error:
-                if self._patience.is_over:
-                    return  # to be handed back
-                failure = JobError(
-                    code="image_store", message=f"the image cannot be stored: {error}"
-                )
-        if failure is not None:
-            await self._patience(self._queue.fail, outcome.task, self.name, failure)
-
     def _committed(self, commit: asyncio.Task[None]) -> None:
-        """One that failed by a bug stays, ends the worker, and is raised by _serve()."""
-        if commit.exception() is None:
-            self._commits.discard(commit)
-        else:
+        """One that failed by a bug ends the worker, and is raised by _serve()."""
+        if not commit.cancelled() and commit.exception() is not None:
             self.stop()
+        self._feeder.look_again()
 
     def _drop_job(self, job_id: str | None) -> None:
         """A Listener: a job that has ended wants no more steps. What is missed, reclaim() tells."""
@@ -154,7 +163,8 @@ class Worker:
 
 
 async def _all_of(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Waits for all, and only then raises what one of them raised."""
+    """Waits for all, and only then raises what one of them raised, a bug before an outage."""
     ends = await asyncio.gather(*tasks, return_exceptions=True)
-    for error in (end for end in ends if end is not None):
+    errors = [end for end in ends if end is not None]
+    for error in sorted(errors, key=lambda each: isinstance(each, QueueUnavailable)):
         raise error

@@ -4,6 +4,8 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx
@@ -72,15 +74,21 @@ def remedy(*, allow_private: bool) -> str:
     return f"use {what} without user name and fragment, of up to {MAX_URL_CHARS} characters"
 
 
-async def look_up(host: str, port: int) -> Sequence[str]:
-    """Asks the system, which knows names, addresses and the odd spellings of addresses."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+def look_up_in(threads: Executor | None) -> LookUp:
+    """Asks the system, which knows names, addresses and the odd spellings of addresses.
+
+    threads: None for those of the event loop.
+    """
+
+    async def look_up(host: str, port: int) -> Sequence[str]:
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
+        return [str(address[0]) for *_, address in found]
+
+    return look_up
 
 
-async def resolve(
-    url: httpx.URL, *, allow_private: bool, look_up: LookUp = look_up
-) -> Sequence[str]:
+async def resolve(url: httpx.URL, *, allow_private: bool, look_up: LookUp) -> Sequence[str]:
     """The addresses of a URL's host, best first. To connect, use one of them, not the name.
 
     A second look at the name could be answered otherwise, by who would have us reach something

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 import httpx
 
 from app.links import Links
-from app.webhooks.address import AddressRefused, LookUp, ascii_host, look_up, resolve
+from app.webhooks.address import AddressRefused, LookUp, ascii_host, look_up_in, resolve
 from app.webhooks.event import JobEvent, message_id
 from app.webhooks.post import post
 from app.webhooks.signature import owner_secret
@@ -18,8 +19,12 @@ from workers.jobs.background import cancel
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.outbox import Delivery, Outbox
 
-MOST_AT_ONCE = 32
-"""So that some targets that never answer do not hold up the others."""
+MOST_AT_ONCE = 64
+MOST_OF_OWNER = 16
+"""So that targets that never answer hold up none but their owner's."""
+
+LOOK_UPS_AT_ONCE = 8
+"""In threads of their own: a name server that is silent holds up nothing else."""
 
 ATTEMPT_S = 10.0
 """What an attempt may take in all, from the look at the name to the status of the answer."""
@@ -52,15 +57,16 @@ class Courier:
         allow_private: bool,
         attempt_s: float = ATTEMPT_S,
         certificates: ssl.SSLContext | None = None,
-        look_up: LookUp = look_up,
+        look_up: LookUp | None = None,
     ) -> None:
         self._outbox = outbox
         self._allow_private = allow_private
         self._attempt_s = attempt_s
-        self._look_up = look_up
+        self._threads = ThreadPoolExecutor(LOOK_UPS_AT_ONCE, "look-up")
+        self._look_up = look_up or look_up_in(self._threads)
         self._certificates = certificates or httpx.create_ssl_context()
         self._woken = asyncio.Event()
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._attempts: dict[asyncio.Task[None], Delivery] = {}
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -78,6 +84,7 @@ class Courier:
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=FINISH_S)
             await cancel(self._attempts)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def wake(self) -> None:
         """Something may be due."""
@@ -99,9 +106,10 @@ class Courier:
     async def _start_what_is_due(self) -> float:
         """Returns for how long nothing more can be done, unless we are woken."""
         free = MOST_AT_ONCE - len(self._attempts)
-        for delivery in await self._outbox.claim(free) if free else ():
+        under_way = list(self._attempts.values())
+        for delivery in await self._outbox.claim(free, MOST_OF_OWNER, under_way) if free else ():
             attempt = asyncio.create_task(self._deliver(delivery))
-            self._attempts.add(attempt)
+            self._attempts[attempt] = delivery
             attempt.add_done_callback(self._ended)
         if len(self._attempts) == MOST_AT_ONCE:
             return LONGEST_SLEEP_S
@@ -109,7 +117,7 @@ class Courier:
         return LONGEST_SLEEP_S if due_s is None else min(due_s, LONGEST_SLEEP_S)
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
-        self._attempts.discard(attempt)
+        del self._attempts[attempt]
         self.wake()
 
     async def _sleep(self, most_s: float) -> None:

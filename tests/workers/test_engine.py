@@ -338,6 +338,24 @@ def test_an_image_that_has_no_memory_alone_fails_and_no_other(
     assert_equal_alone(drawn, stage, asked)
 
 
+def test_an_image_that_has_no_memory_to_begin_waits_for_those_beside_it(
+    stage: Stage, text: TextCondition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = StageEngine(stage, capacity=8)
+    engine.admit(admission("0", text, steps=2))
+    assert step(engine) == []
+    engine.admit(admission("1", text))
+
+    def no_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "start", no_memory)
+        assert keys(step(engine)) == {"0"}
+    assert keys(run_dry(engine)) == {"1"}
+    assert engine.capacity == 8
+
+
 def test_what_was_stepped_before_memory_ended_is_not_stepped_twice(
     stage: Stage, text: TextCondition
 ) -> None:

@@ -1,5 +1,6 @@
-"""What workers died with is drawn alone; what cannot be handed on is not added to."""
+"""What workers died with is drawn alone."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
@@ -7,10 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.workers.told import DONE, Scene
-from workers import feeding
 from workers.compute import compute_thread
 from workers.jobs import keys
-from workers.jobs.job import TEXT_STAGE
+from workers.jobs.job import TEXT_STAGE, Task
 from workers.jobs.settings import QueueSettings
 
 
@@ -38,18 +38,29 @@ async def test_a_task_that_a_worker_died_with_is_drawn_alone_the_last_time(
     assert any(len(step) > 1 for step in scene.lane.steps)
 
 
-async def test_nothing_is_claimed_while_too_much_waits_to_be_handed_on(
+async def test_a_worker_that_stops_while_it_draws_one_alone_ends_at_once(
     redis: Redis, queue_settings: QueueSettings, compute: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "MOST_COMMITS", 1)
-    monkeypatch.setattr(feeding, "LONGEST_SLEEP_S", 0.01)
-    scene = Scene(redis, queue_settings, compute)
-    scene.lane.may_commit.clear()
-    async with scene.running():
-        first = await scene.submit()
-        await scene.lane.computing.wait()
-        second = await scene.submit()
-        assert await redis.zcard(keys.ready(TEXT_STAGE)) == 1
-        scene.lane.may_commit.set()
-        for job_id in (first, second):
-            assert (await scene.end_of(job_id)).error == DONE
+    """Also where it is told so in the very claim: grace_s is half a minute."""
+    twice = queue_settings.model_copy(update={"max_deliveries": 2, "lease_s": 0.2})
+    scene = Scene(redis, twice, compute)
+    suspect = await scene.submit()
+    await scene.queue.claim("dead", TEXT_STAGE, count=1)
+    await redis.set(keys.worker("judge"), 0, px=60_000)
+    await scene.queue.reclaim("judge", TEXT_STAGE)
+    claim, claims = scene.queue.claim, 0
+
+    async def claim_and_stop(worker: str, stage: str, count: int) -> list[Task]:
+        nonlocal claims
+        claims += 1
+        tasks = await claim(worker, stage, count)
+        if claims == 2:  # the one that is alone
+            scene.worker.stop()
+        return tasks
+
+    monkeypatch.setattr(scene.queue, "claim", claim_and_stop)
+    async with asyncio.timeout(10):
+        await scene.worker.run()
+    (task,) = await claim("other", TEXT_STAGE, 9)
+    assert (task.job_id, task.deliveries) == (suspect, 2)
+    await scene.ledger.cancel(suspect)

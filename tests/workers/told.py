@@ -13,6 +13,7 @@ from workers.jobs import keys
 from workers.jobs.announcements import Announcements
 from workers.jobs.card import CascadeCard, StageCard, WorkerCard
 from workers.jobs.events import JobWatcher
+from workers.jobs.image_store import FolderImageStore
 from workers.jobs.job import TEXT_STAGE, Job, JobError, Task
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
@@ -60,12 +61,11 @@ class ToldLane:
         self.steps: list[list[str]] = []
         self.compute_error: Exception | None = None
         self.commit_errors: list[Exception] = []
+        self.leave_once = False
         self.computing = asyncio.Event()
         self.dropped = asyncio.Event()
         self.may_compute = threading.Event()
         self.may_compute.set()
-        self.may_commit = asyncio.Event()
-        self.may_commit.set()
         self._loop = asyncio.get_running_loop()
         self._queue = queue
         self._worker = worker
@@ -95,9 +95,12 @@ class ToldLane:
         return [Outcome(task) for task in done]
 
     async def commit(self, outcome: Outcome) -> None:
-        await self.may_commit.wait()
         if self.commit_errors:
             raise self.commit_errors.pop()
+        if self.leave_once:
+            self.leave_once = False
+            self.taken.append(outcome.task)
+            return
         await self._queue.fail(outcome.task, self._worker, DONE)
 
     def drop(self, unwanted: Callable[[Task], bool]) -> None:
@@ -118,7 +121,8 @@ class Scene:
         self.lane = ToldLane(self.queue, name := new_worker_name(), capacity)
         told = WorkerSettings.model_validate({"grace_s": 30, **settings.model_dump()})
         card = WorkerCard(name=name, stages={})
-        self.worker = Worker(card, [self.lane], CARD, redis, self.queue, told, compute)
+        images = FolderImageStore(settings.images_dir)
+        self.worker = Worker(card, [self.lane], CARD, redis, self.queue, images, told, compute)
 
     async def submit(self) -> str:
         return (await self.ledger.submit(a_tiny_job())).job.id

@@ -54,7 +54,9 @@ class Announcements:
                         await self._hear(subscription)
             except QueueUnavailable as error:
                 log.warning("no announcements from Redis, subscribing again: %s", error)
-                await asyncio.sleep(RECONNECT_PAUSE_S)
+            except Exception:  # no one would start us again
+                log.exception("no announcements from Redis, subscribing again")
+            await asyncio.sleep(RECONNECT_PAUSE_S)
 
     async def _hear(self, subscription: PubSub) -> None:
         """Calls listeners until the subscription is lost."""

@@ -22,7 +22,7 @@ class StageCard(Record):
     """One diffusion stage: its defaults and limits."""
 
     name: str
-    """The size as a string; also names the stage's stream."""
+    """The size as a string; also names the stage's queue."""
     size: int = Field(gt=0)
     """Pixels a side of its output, where that is a square."""
     multiple: int = Field(gt=0)

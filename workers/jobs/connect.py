@@ -1,5 +1,6 @@
 """Connections to Redis, and the one place where its errors become ours."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -50,22 +51,24 @@ def connect_blocking(settings: QueueSettings, timeout_s: float) -> redis.Redis:
     )
 
 
-REFUSED_WRITES = ("MISCONF", "NOREPLICAS")
-"""How a Redis begins its answer that cannot write its file, or has too few replicas to write to."""
+REFUSES = re.compile(r"^BUSY|^MISCONF|^NOREPLICAS|-(OOM|READONLY|MASTERDOWN|MISCONF|NOREPLICAS)\b")
+"""What a Redis says that can do nothing for now. Before 7.0 a script's error stands in its text."""
 
 
 @contextmanager
 def queue_errors() -> Generator[None]:
-    """Turns "Redis is away" and "Redis takes no writes" into QueueUnavailable; a bug stays one."""
+    """Turns "Redis is away" and "Redis can do nothing" into QueueUnavailable; a bug stays one."""
     try:
         yield
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
         raise QueueUnavailable(f"Redis cannot be reached: {error}") from error
-    except redis.exceptions.OutOfMemoryError as error:
-        raise QueueUnavailable(f"Redis is out of memory: {error}") from error
-    except (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError) as error:
-        raise QueueUnavailable(f"this Redis is a replica: {error}") from error
+    except (
+        redis.exceptions.OutOfMemoryError,
+        redis.exceptions.ReadOnlyError,
+        redis.exceptions.MasterDownError,
+    ) as error:
+        raise QueueUnavailable(f"Redis refuses: {error}") from error
     except redis.exceptions.ResponseError as error:
-        if not str(error).startswith(REFUSED_WRITES):
+        if REFUSES.search(str(error)) is None:
             raise
-        raise QueueUnavailable(f"Redis cannot take the write: {error}") from error
+        raise QueueUnavailable(f"Redis refuses: {error}") from error

@@ -87,3 +87,5 @@ class Heartbeat:
                 self.beat()
             except QueueUnavailable as error:
                 log.warning("missed a heartbeat: %s", error)
+            except Exception:  # no one would start the thread again
+                log.exception("missed a heartbeat")

@@ -6,11 +6,13 @@ import secrets
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from workers.jobs.errors import ImageNotFound
 
 IMAGE_PATH = re.compile(r"([0-9A-Za-z_-]+)/([0-9]+\.png)")
+
+CHECK_BYTES = 65_536
 
 
 def image_path(job_id: str, index: int) -> str:
@@ -26,6 +28,13 @@ class ImageStore(Protocol):
 
         Where another worker was first, its image stays and is returned: a worker may die
         before it can record its image, or write after it has lost the task.
+        """
+        ...
+
+    def check(self) -> None:
+        """Tries whether an image could be stored.
+
+        Raises: OSError where it could not.
         """
         ...
 
@@ -71,12 +80,21 @@ class FolderImageStore:
             except FileExistsError:
                 pass
             with _folder(folder_name, root) as folder:
-                try:
-                    _write(folder, name, data)
-                except FileExistsError:
-                    data = _read(folder, name)
+                # Looked for first: one that is there needs no room.
+                with suppress(FileExistsError):
+                    if name not in _names(folder):
+                        _write(folder, name, data)
+                data = _read(folder, name)
                 _sweep(folder, name)
         return data
+
+    def check(self) -> None:
+        """See ImageStore."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        name = f".check.{secrets.token_hex(8)}"
+        with _folder(self._root) as root, _new_file(root, name) as file:
+            os.unlink(name, dir_fd=root)
+            _write_through(file, bytes(CHECK_BYTES))
 
     def get(self, path: str) -> bytes:
         """See ImageStore."""
@@ -141,13 +159,9 @@ def _write(folder: int, name: str, data: bytes) -> None:
     Raises: FileExistsError where the name is taken.
     """
     beside = f".{name}.{secrets.token_hex(8)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(beside, flags, 0o644, dir_fd=folder)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with _new_file(folder, beside) as file:
+            _write_through(file, data)
         try:
             os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
         except FileNotFoundError as error:  # swept away by one who was faster
@@ -156,6 +170,18 @@ def _write(folder: int, name: str, data: bytes) -> None:
         with suppress(FileNotFoundError):
             os.unlink(beside, dir_fd=folder)
     os.fsync(folder)
+
+
+def _new_file(folder: int, name: str) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    return os.fdopen(os.open(name, flags, 0o644, dir_fd=folder), "wb")
+
+
+def _write_through(file: BinaryIO, data: bytes) -> None:
+    """On disk when this returns."""
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _sweep(folder: int, name: str) -> None:

@@ -10,6 +10,8 @@ from workers.jobs.connect import queue_errors
 from workers.jobs.errors import InputExpired
 from workers.jobs.job import Task, TaskInputs
 
+FIELDS = ["prompt_embedding", "negative_embedding", "status"]
+
 EMBEDDINGS_KEPT = 64
 """The empty prompt's is asked for by nearly every task, a prompt's by each image of its job."""
 
@@ -29,9 +31,11 @@ class Inputs:
         field = input_field(task)
         with queue_errors():
             pipeline = self._redis.pipeline(transaction=False)
-            pipeline.hmget(keys.job(task.job_id), ["prompt_embedding", "negative_embedding"])
+            pipeline.hmget(keys.job(task.job_id), FIELDS)
             pipeline.hget(keys.artifacts(task.job_id), field)
-            (prompt, negative), artifact = await pipeline.execute()
+            (prompt, negative, status), artifact = await pipeline.execute()
+            if status != b"running":
+                raise InputExpired("the job has ended")
             embeddings = [await self._embedding(key) for key in (prompt, negative)]
         if artifact is None and field:
             raise InputExpired("the output of the stage before is gone")

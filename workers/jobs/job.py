@@ -51,6 +51,13 @@ class StageParameters(Record):
     aug_level: float | None = Field(default=None, ge=0, le=1)
     """Noise put on the low-resolution input; None for the base stage, which has none."""
 
+    @property
+    def pixels_stepped(self) -> float:
+        """Of all steps, where the guided part of them counts twice."""
+        start, end = self.guidance_interval
+        guided = 0.0 if self.guidance_scale == 1 else end - start
+        return self.steps * self.width * self.height * (1 + guided)
+
 
 class JobParameters(Record):
     """A request with every value resolved, so that it says alone what will be drawn."""
@@ -70,11 +77,7 @@ class JobParameters(Record):
     @property
     def image_cost(self) -> int:
         """The work of one image in thousands of pixels stepped; a guided step counts twice."""
-        pixels = sum(
-            stage.steps * stage.width * stage.height * (1 if stage.guidance_scale == 1 else 2)
-            for stage in self.stages
-        )
-        return max(1, round(pixels / 1000))
+        return max(1, round(sum(stage.pixels_stepped for stage in self.stages) / 1000))
 
     def image_seed(self, index: int) -> int:
         """Image i draws its noise from seed + i, wrapped to 32 bits."""

@@ -32,7 +32,7 @@ def held(stage: str) -> str:
 def artifacts(job_id: str) -> str:
     """Hash: what the stages of a job have made, by `artifact_field`.
 
-    artifact_ttl_s from the latest commit; deleted when the job ends.
+    Deleted when the job ends.
     """
     return f"{PREFIX}artifacts:{job_id}"
 
@@ -71,7 +71,7 @@ def rate(owner: str) -> str:
 def share(owner: str) -> str:
     """Hash: priority -> the virtual time at which the owner's latest job ends.
 
-    retention_s from the latest job.
+    No TTL while the owner has images queued; retention_s from the last of them.
     """
     return f"{PREFIX}share:{owner}"
 

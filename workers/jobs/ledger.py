@@ -52,7 +52,8 @@ class Ledger:
             case "accepted":
                 return Accepted(_accepted(job, float(answer["created_at"])), allowance)
             case "repeated":
-                return Accepted(await self.job(answer["job_id"]), allowance, repeated=True)
+                job_id = answer["job_id"]  # our own where the client sent it again by itself
+                return Accepted(await self.job(job_id), allowance, repeated=job_id != job.id)
             case "mismatch":
                 raise RequestKeyReused
             case quota:

@@ -7,6 +7,8 @@ Knows no HTTP.
 import logging
 import random
 import secrets
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
@@ -21,6 +23,9 @@ from workers.jobs.settings import QueueSettings
 
 LEASE_S = 60.0
 """So long after a claim the webhook is due again. An attempt takes less."""
+
+PUT_OFF_S = 1.0
+"""Until the webhook of an owner who has enough under way is looked at again."""
 
 PAUSES_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400)
 """After each attempt but the last. Those that would end after the job's record are not made."""
@@ -49,14 +54,22 @@ class Outbox:
         self._end = redis.register_script(source("end_webhook", settings))
         self._retry = redis.register_script(source("retry_webhook", settings))
 
-    async def claim(self, count: int) -> list[Delivery]:
+    async def claim(
+        self, count: int, most_of_owner: int | None = None, under_way: Iterable[Delivery] = ()
+    ) -> list[Delivery]:
         """Up to `count` of those that are due, the longest due first.
+
+        most_of_owner: at once, those that are under way counted; an owner who has as many waits.
 
         One whose record cannot be read, as another version of imagen wrote it, is left to others
         until its lease ends.
         """
+        owners = Counter(delivery.job.owner for delivery in under_way)
+        busy = [part for owner in owners.items() for part in owner]
         with queue_errors():
-            rows: Any = await self._claim([], [count, LEASE_S])
+            rows: Any = await self._claim(
+                [], [count, LEASE_S, most_of_owner or count, PUT_OFF_S, *busy]
+            )
         deliveries = (_delivery(job_id.decode(), *row) for job_id, *row in rows)
         return [delivery for delivery in deliveries if delivery is not None]
 

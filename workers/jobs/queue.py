@@ -4,12 +4,14 @@ Execution is at least once, effect exactly once: a commit counts only from the w
 holds the task, and tasks are held only while their job lives.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import groupby
 from typing import Any
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.typing import EncodableT
@@ -22,6 +24,8 @@ from workers.jobs.job import ImageResult, JobError, JobParameters, Task, TaskInp
 from workers.jobs.record import image_field
 from workers.jobs.scripts import Scripts
 from workers.jobs.settings import QueueSettings
+
+log = logging.getLogger(__name__)
 
 
 class Effect(IntEnum):
@@ -54,7 +58,7 @@ class Queue:
         here comes back through `reclaim`, which must not run beside it.
         """
         rows = await self._run(self._scripts.claim, [stage, worker, count])
-        tasks = [_task(stage, *row) for row in rows]
+        tasks = [task for row in rows if (task := _task(stage, *row)) is not None]
         self._held[worker, stage].update((task.name, task) for task in tasks)
         return tasks
 
@@ -67,22 +71,21 @@ class Queue:
         lost = await self._run(self._scripts.reclaim, [stage, worker, *_tokens(held.values())])
         return [held.pop(name.decode()) for name in lost if name.decode() in held]
 
-    async def hand_back(self, worker: str, tasks: Sequence[Task] | None = None) -> None:
-        """Makes tasks that the worker holds ready again, at once; all of them where none are given.
+    def held(self, worker: str) -> list[Task]:
+        """What the worker has claimed through this object and not settled."""
+        return [
+            task for (by, _), held in self._held.items() if by == worker for task in held.values()
+        ]
 
-        This delivery does not count towards max_deliveries.
+    async def hand_back(self, worker: str, tasks: Iterable[Task], *, counted: bool = False) -> None:
+        """Makes tasks that the worker holds ready again, at once.
+
+        counted: whether this delivery counts towards max_deliveries.
         """
-        if tasks is None:
-            tasks = [
-                task
-                for (by, _), held in self._held.items()
-                if by == worker
-                for task in held.values()
-            ]
         by_stage = sorted(tasks, key=lambda task: task.stage)
         for stage, group in groupby(by_stage, key=lambda task: task.stage):
             given = list(group)
-            await self._run(self._scripts.hand_back, [stage, *_tokens(given)])
+            await self._run(self._scripts.hand_back, [stage, int(counted), *_tokens(given)])
             for task in given:
                 self._forget(task, worker)
 
@@ -146,9 +149,10 @@ class Queue:
     async def fail(self, task: Task, worker: str, error: JobError) -> bool:
         """Fails the task's image, or with its text the whole job, for the reason given.
 
+        error: which image it is about is the task's to say.
         Returns False where the task is no longer this worker's or its job has ended.
         """
-        effect = await self._run(self._scripts.fail, [*_fence(task), error.model_dump_json()])
+        effect = await self._run(self._scripts.fail, [*_fence(task), error.code, error.message])
         return self._settled(task, worker, effect)
 
     async def _run(self, script: AsyncScript, arguments: Sequence[EncodableT]) -> Any:
@@ -166,13 +170,19 @@ class Queue:
             del held[task.name]
 
 
-def _task(stage: str, name: bytes, token: bytes, deliveries: int, parameters: bytes) -> Task:
+def _task(stage: str, name: bytes, token: bytes, deliveries: int, parameters: bytes) -> Task | None:
+    """None for one that another version wrote: `reclaim` leaves it to who can read it."""
+    try:
+        read = JobParameters.model_validate_json(parameters)
+    except ValidationError:
+        log.exception("task %s is of another version of imagen, and left to others", name.decode())
+        return None
     return Task(
         stage=stage,
         name=name.decode(),
         token=token.decode(),
         deliveries=deliveries,
-        parameters=JobParameters.model_validate_json(parameters),
+        parameters=read,
     )
 
 

@@ -53,7 +53,6 @@ def _numbers(settings: QueueSettings) -> Mapping[str, int]:
     return {
         "lease_ms": round(settings.lease_s * 1000),
         "retention_s": settings.retention_s,
-        "artifact_ttl_s": settings.artifact_ttl_s,
         "embedding_ttl_s": settings.embedding_ttl_s,
         "max_deliveries": settings.max_deliveries,
     }

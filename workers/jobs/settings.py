@@ -43,9 +43,6 @@ class QueueSettings(BaseSettings):
     retention_s: int = Field(default=86_400, gt=0)
     """How long the record of an ended job can still be read."""
 
-    artifact_ttl_s: int = Field(default=86_400, gt=0)
-    """How long a stage's output waits for the next stage."""
-
     embedding_ttl_s: int = Field(default=600, gt=0)
     """How long an embedding is kept for reuse after the last job that used it has ended."""
 

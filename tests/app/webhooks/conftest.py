@@ -16,7 +16,7 @@ from workers.jobs.settings import QueueSettings
 
 BASE = "https://imagen.test"
 
-EndAJob = Callable[[str], Awaitable[Job]]
+EndAJob = Callable[..., Awaitable[Job]]
 
 
 @pytest.fixture
@@ -26,16 +26,16 @@ def outbox(redis: Redis, queue_settings: QueueSettings) -> Outbox:
 
 @pytest.fixture
 def end_a_job(redis: Redis, queue_settings: QueueSettings) -> EndAJob:
-    """A job of the owner `ada` that has just ended, and whose webhook has this URL."""
+    """A job that has just ended, and whose webhook has this URL."""
 
-    async def end(url: str) -> Job:
-        return await cancel_a_job(Ledger(redis, queue_settings), url)
+    async def end(url: str, owner: str = "ada") -> Job:
+        return await cancel_a_job(Ledger(redis, queue_settings), url, owner)
 
     return end
 
 
-async def cancel_a_job(ledger: Ledger, url: str) -> Job:
-    job = a_job(owner="ada", webhook=Webhook(url=url, base=BASE))
+async def cancel_a_job(ledger: Ledger, url: str, owner: str = "ada") -> Job:
+    job = a_job(owner=owner, webhook=Webhook(url=url, base=BASE))
     await ledger.submit(job)
     assert await ledger.cancel(job.id)
     return await ledger.job(job.id)

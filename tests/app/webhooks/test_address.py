@@ -13,6 +13,7 @@ from app.webhooks.address import (
     AddressRefused,
     check_url,
     is_public,
+    look_up_in,
     remedy,
     resolve,
 )
@@ -187,7 +188,8 @@ async def test_a_name_with_a_private_address_is_refused(address: str) -> None:
 @pytest.mark.parametrize("host", LOOPBACK_SPELLINGS)
 async def test_the_systems_own_reading_of_a_host_is_what_counts(host: str) -> None:
     """Even where the URL was accepted under another setting, or by another version."""
-    addresses = await resolve(httpx.URL(f"http://{host}"), allow_private=True)
+    url, look_up = httpx.URL(f"http://{host}"), look_up_in(None)
+    addresses = await resolve(url, allow_private=True, look_up=look_up)
     assert not is_public(ip_address(addresses[0]))
     with pytest.raises(AddressRefused):
-        await resolve(httpx.URL(f"http://{host}"), allow_private=False)
+        await resolve(url, allow_private=False, look_up=look_up)

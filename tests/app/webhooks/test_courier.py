@@ -149,8 +149,11 @@ async def test_of_two_couriers_each_job_is_told_once(
     assert await outbox.next_due_s() is None
 
 
-async def test_no_more_than_some_are_told_at_once(outbox: Outbox, end_a_job: EndAJob) -> None:
-    most = courier_module.MOST_AT_ONCE
+async def test_no_more_than_some_are_told_at_once(
+    outbox: Outbox, end_a_job: EndAJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 8
+    monkeypatch.setattr(courier_module, "MOST_AT_ONCE", most)
     here = asyncio.Semaphore(0)
     go_on = asyncio.Event()
 
@@ -174,6 +177,25 @@ async def test_no_more_than_some_are_told_at_once(outbox: Outbox, end_a_job: End
                 await here.acquire()
     assert target.count == most + 3
     assert await outbox.next_due_s() is None
+
+
+async def test_an_owner_whose_targets_are_silent_holds_up_no_other(
+    outbox: Outbox, end_a_job: EndAJob
+) -> None:
+    go_on = asyncio.Event()
+
+    async def wait(_: StreamReader, writer: StreamWriter) -> None:
+        await go_on.wait()
+        writer.write(OK)
+
+    async with listening(wait) as silent, listening(OK) as quick:
+        for _ in range(courier_module.MOST_AT_ONCE + 3):
+            await end_a_job(silent.url())
+        await end_a_job(quick.url(), owner="bob")
+        async with a_courier(outbox):
+            await quick.next()
+            assert silent.count == courier_module.MOST_OF_OWNER
+            go_on.set()
 
 
 async def test_a_courier_sleeps_until_it_is_woken_or_the_next_is_due(

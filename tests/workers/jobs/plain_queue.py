@@ -20,6 +20,11 @@ class PlainTask:
     deliveries: int = 0
     token: str | None = None
 
+    def give_up(self, counted: bool) -> None:
+        """By who holds it: it is ready again."""
+        self.token = None
+        self.deliveries -= not counted
+
 
 @dataclass
 class PlainJob:
@@ -84,6 +89,10 @@ class PlainQueue:
         self._believed: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
         """By worker and stage: the task that it thinks to hold, under which token."""
 
+    @property
+    def living(self) -> int:
+        return sum(job.lives for job in self.jobs.values())
+
     def submit(self, asked: NewJob) -> None:
         tasks = {TEXT_STAGE: PlainTask(TEXT_STAGE)}
         self.jobs[asked.id] = PlainJob(asked, asked.parameters.n, tasks)
@@ -113,6 +122,11 @@ class PlainQueue:
 
     def holds(self, task: Task) -> bool:
         return self._is_held(task.stage, task.name, task.token)
+
+    def has_lost(self, task: Task) -> bool:
+        """Whether the task is still to be done, but not by this delivery."""
+        job, part = self._find(task.name)
+        return part in job.tasks and job.tasks[part].stage == task.stage and not self.holds(task)
 
     def commit_text(self, worker: str, task: Task) -> bool:
         self._forget(worker, task)
@@ -149,16 +163,21 @@ class PlainQueue:
         job.fail(part, error)
         return True
 
-    def hand_back(self, worker: str, tasks: Iterable[Task]) -> None:
+    def hand_back(self, worker: str, tasks: Iterable[Task], counted: bool) -> None:
         for task in tasks:
             self._forget(worker, task)
             if self.holds(task):
                 job, part = self._find(task.name)
-                plain = job.tasks[part]
-                plain.token, plain.deliveries = None, plain.deliveries - 1
+                job.tasks[part].give_up(counted)
 
-    def believes(self, worker: str, task: Task) -> bool:
-        return self._believed[worker, task.stage].get(task.name) == task.token
+    def believed(self, worker: str) -> set[str]:
+        """Keys of the deliveries that it thinks to hold."""
+        return {
+            f"{name}@{token}"
+            for (by, _), tasks in self._believed.items()
+            if by == worker
+            for name, token in tasks.items()
+        }
 
     def reclaim(self, worker: str, stage: str) -> set[str]:
         believed = self._believed[worker, stage]
@@ -178,8 +197,10 @@ class PlainQueue:
             return
         if holder not in self.reclaims and task.deliveries >= self._max_deliveries:
             job.fail(part, "gave_up")
-        elif holder not in self.reclaims or (holder == worker and believed != task.token):
-            task.token = None
+        elif holder not in self.reclaims:
+            task.give_up(counted=True)
+        elif holder == worker and believed != task.token:
+            task.give_up(counted=False)
 
     def cancel(self, job_id: str) -> bool:
         job = self.jobs[job_id]
@@ -231,5 +252,5 @@ class PlainQueue:
         return task is not None and (task.stage, task.token) == (stage, token)
 
     def _forget(self, worker: str, task: Task) -> None:
-        if self.believes(worker, task):
+        if self._believed[worker, task.stage].get(task.name) == task.token:
             del self._believed[worker, task.stage][task.name]

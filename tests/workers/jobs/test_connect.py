@@ -1,15 +1,28 @@
 """Redis away: operations say so in our words, and who can wait, waits and says so."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from app.embedded_queue import EmbeddedQueue
-from tests.workers.jobs.conftest import ENCODER, a_job, claim_one, draw
+from tests.workers.jobs.conftest import (
+    ENCODER,
+    FAILURE,
+    a_job,
+    an_image,
+    claim_one,
+    draw,
+    encode,
+    past_its_deadline,
+)
+from workers.jobs import keys
 from workers.jobs.connect import connect, queue_errors
 from workers.jobs.errors import QueueUnavailable
+from workers.jobs.job import JobStatus, NewJob, Task
 from workers.jobs.ledger import Ledger
-from workers.jobs.queue import Queue
+from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
 
 
@@ -38,6 +51,56 @@ async def test_a_full_redis_is_unavailable(tmp_path: Path) -> None:
             await client.config_set("maxmemory", "1")
             with pytest.raises(QueueUnavailable, match="memory"):
                 await Ledger(client, settings).submit(a_job())
+
+
+async def finish(ledger: Ledger, queue: Queue, job: NewJob, task: Task) -> JobStatus:
+    assert await queue.finish(task, "w1", an_image(task)) is Effect.DONE
+    return JobStatus.SUCCEEDED
+
+
+async def fail(ledger: Ledger, queue: Queue, job: NewJob, task: Task) -> JobStatus:
+    assert await queue.fail(task, "w1", FAILURE)
+    return JobStatus.FAILED
+
+
+async def cancel(ledger: Ledger, queue: Queue, job: NewJob, task: Task) -> JobStatus:
+    assert await ledger.cancel(job.id)
+    return JobStatus.CANCELED
+
+
+async def erase(ledger: Ledger, queue: Queue, job: NewJob, task: Task) -> JobStatus:
+    await ledger.erase(job.id)
+    return JobStatus.CANCELED
+
+
+async def expire(ledger: Ledger, queue: Queue, job: NewJob, task: Task) -> JobStatus:
+    await ledger.expire()
+    return JobStatus.EXPIRED
+
+
+End = Callable[[Ledger, Queue, NewJob, Task], Awaitable[JobStatus]]
+
+
+@pytest.mark.parametrize("end", [finish, fail, cancel, erase, expire])
+async def test_a_full_redis_lets_jobs_end(
+    ledger: Ledger, queue: Queue, redis: Redis, end: End
+) -> None:
+    """Which gives it room again; else it would stay full."""
+    job = a_job(deadline_s=600.0)
+    await ledger.submit(job)
+    await encode(queue)
+    task = await claim_one(queue, "w1", "32")
+    assert await queue.commit(task, "w1", b"pixels", "128")
+    task = await claim_one(queue, "w1", "128")
+    if end is expire:
+        await past_its_deadline(redis, job)
+    await redis.config_set("maxmemory", "1")
+    try:
+        expected = await end(ledger, queue, job, task)
+    finally:
+        await redis.config_set("maxmemory", "0")
+    assert (await ledger.job(job.id)).status is expected
+    assert await redis.exists(keys.queued(), keys.deadlines(), keys.artifacts(job.id)) == 0
 
 
 @pytest.mark.parametrize(

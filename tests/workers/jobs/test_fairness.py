@@ -12,6 +12,7 @@ from workers.jobs import keys
 from workers.jobs.job import Priority, Task
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
+from workers.jobs.settings import QueueSettings
 
 MOST_IMAGES_AHEAD = 256
 """As claim.lua has it."""
@@ -150,6 +151,34 @@ async def test_who_had_much_when_no_one_else_asked_does_not_pay_for_it(
     assert abs(drawn["ann"] - drawn["bob"]) <= 2
 
 
+async def test_who_cancels_does_not_pay_for_what_was_not_drawn(
+    ledger: Ledger, queue: Queue
+) -> None:
+    regretted = [a_job(owner="ann", n=4) for _ in range(10)]
+    for job in regretted:
+        await ledger.submit(job)
+    for _ in range(2):
+        await next_image(queue)
+    for job in regretted:
+        await ledger.cancel(job.id)
+    await submit_many(ledger, "bob", jobs=20)
+    await submit_many(ledger, "ann", jobs=20)
+    drawn = Counter([await owner_of(ledger, await next_image(queue)) for _ in range(20)])
+    assert abs(drawn["ann"] - drawn["bob"]) <= 2
+
+
+async def test_what_an_owner_has_had_is_known_as_long_as_anything_of_his_waits(
+    ledger: Ledger, redis: Redis, queue_settings: QueueSettings
+) -> None:
+    jobs = [a_job(owner="ann") for _ in range(2)]
+    for job in jobs:
+        await ledger.submit(job)
+    await ledger.cancel(jobs[0].id)
+    assert await redis.ttl(keys.share("ann")) == -1
+    await ledger.cancel(jobs[1].id)
+    assert 0 < await redis.ttl(keys.share("ann")) <= queue_settings.retention_s
+
+
 async def test_the_higher_priority_goes_first_at_every_stage(ledger: Ledger, queue: Queue) -> None:
     asked = [Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.LOW, Priority.HIGH]
     priorities = {}
@@ -160,7 +189,7 @@ async def test_the_higher_priority_goes_first_at_every_stage(ledger: Ledger, que
     expected = sorted(asked, key=[Priority.HIGH, Priority.NORMAL, Priority.LOW].index)
     texts = await queue.claim("w1", "text", count=8)
     assert [priorities[task.job_id] for task in texts] == expected
-    await queue.hand_back("w1")
+    await queue.hand_back("w1", texts)
     for _ in asked:
         await encode(queue)
     images = await queue.claim("w1", "32", count=8)
@@ -211,6 +240,21 @@ async def test_text_does_not_run_far_ahead_of_drawing(
     assert await queue.claim("w1", "text", count=8) == []
     await queue.claim("w1", "32", count=8)
     assert len(await queue.claim("w1", "text", count=1)) == 1
+
+
+async def test_text_is_not_held_up_by_images_of_a_stage_that_is_not_its_own(
+    ledger: Ledger, queue: Queue
+) -> None:
+    """A cascade that was replaced while jobs of the old one waited."""
+    await submit_many(ledger, "ann", jobs=40, n=8)
+    await encode_all(queue)
+    parameters = a_job().parameters
+    base = parameters.stages[0].model_copy(update={"name": "64"})
+    other = a_job(owner="ann").model_copy(
+        update={"parameters": parameters.model_copy(update={"stages": (base,)})}
+    )
+    await ledger.submit(other)
+    assert [task.job_id for task in await queue.claim("w1", "text", count=8)] == [other.id]
 
 
 async def test_text_that_is_drawn_first_is_not_held_up_by_what_is_drawn_after_it(

@@ -11,6 +11,7 @@ from tests.workers.jobs.conftest import (
     encode,
 )
 from workers.jobs import keys
+from workers.jobs.job import JobStatus
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
@@ -25,7 +26,7 @@ async def test_what_is_handed_back_is_there_for_others_at_once(
     await encode(queue)
     images = await queue.claim("w1", "32", count=2)
     text = await claim_one(queue, "w1", "text")
-    await queue.hand_back("w1")
+    await queue.hand_back("w1", queue.held("w1"))
     taken = await queue.claim("w2", "32", count=8) + await queue.claim("w2", "text", count=8)
     assert [task.name for task in taken] == [task.name for task in [*images, text]]
 
@@ -50,8 +51,38 @@ async def test_a_delivery_that_was_handed_back_does_not_count(
     for _ in range(queue_settings.max_deliveries):
         task = await claim_one(queue, "w1", "32")
         assert task.deliveries == 2
-        await queue.hand_back("w1")
+        await queue.hand_back("w1", [task])
     assert await draw(queue)
+
+
+async def test_a_delivery_that_is_told_to_counts(
+    ledger: Ledger, queue: Queue, redis: Redis, queue_settings: QueueSettings
+) -> None:
+    job = a_job()
+    await ledger.submit(job)
+    await encode(queue)
+    for delivery in range(1, queue_settings.max_deliveries):
+        task = await claim_one(queue, "w1", "32")
+        assert task.deliveries == delivery
+        await queue.hand_back("w1", [task], counted=True)
+    await alive_since_long(redis, "w2")
+    await claim_one(queue, "w1", "32")  # and dies with it
+    await queue.reclaim("w2", "32")
+    failed = await ledger.job(job.id)
+    assert failed.error is not None
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "gave_up")
+
+
+async def test_what_is_handed_back_is_held_no_more(ledger: Ledger, queue: Queue) -> None:
+    await ledger.submit(a_job(n=2))
+    await encode(queue)
+    first, second = await queue.claim("w1", "32", count=2)
+    assert queue.held("w1") == [first, second]
+    assert queue.held("w2") == []
+    await queue.hand_back("w1", [first])
+    assert queue.held("w1") == [second]
+    assert await queue.commit(second, "w1", b"pixels", "128")
+    assert queue.held("w1") == []
 
 
 async def test_what_the_worker_does_not_hold_is_left_alone(
@@ -75,6 +106,20 @@ async def test_what_the_worker_does_not_hold_is_left_alone(
         assert await queue.finish(task, "w2", an_image(task)) is Effect.DONE
 
 
+async def test_who_has_a_task_again_keeps_it_though_an_older_result_comes_late(
+    ledger: Ledger, queue: Queue, redis: Redis
+) -> None:
+    await ledger.submit(a_job())
+    await encode(queue)
+    older = await claim_one(queue, "w1", "32")
+    await queue.hand_back("w1", [older])
+    later = await claim_one(queue, "w1", "32")
+    assert not await queue.commit(older, "w1", b"stale pixels", "128")
+    await alive_since_long(redis, "w1")
+    assert await queue.reclaim("w1", "32") == []
+    assert await queue.commit(later, "w1", b"pixels", "128")
+
+
 async def test_handing_nothing_back_is_no_error(queue: Queue) -> None:
-    await queue.hand_back("w1")
+    assert queue.held("w1") == []
     await queue.hand_back("w1", [])

@@ -93,7 +93,7 @@ async def test_a_worker_is_alive_since_it_came_without_a_gap(
 async def beaten(redis: Redis, worker: str) -> None:
     """Returns after the worker's next heartbeat."""
     async with redis.monitor() as monitor:
-        while f"SET {keys.worker(worker)}" not in (await monitor.next_command())["command"]:
+        while f"PEXPIRE {keys.worker(worker)}" not in (await monitor.next_command())["command"]:
             pass
 
 

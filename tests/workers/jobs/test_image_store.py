@@ -83,17 +83,38 @@ def test_symlinks_are_not_followed(store: FolderImageStore, tmp_path: Path) -> N
     assert names(outside) == ["0.png"]
 
 
+def full(descriptor: int) -> None:
+    """In place of fsync: a disk that has no room."""
+    raise OSError("no space left on device")
+
+
 def test_a_failed_write_leaves_nothing(
     store: FolderImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError("no space left on device")
-
     store.put(PATH, b"png")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         store.put(image_path("0123abcd", 1), b"png")
     assert names(tmp_path / "images" / "0123abcd") == ["0.png"]
+
+
+def test_an_image_that_is_there_needs_no_room(
+    store: FolderImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(PATH, b"png")
+    monkeypatch.setattr(os, "fsync", full)
+    assert store.put(PATH, b"another") == b"png"
+
+
+def test_a_check_tells_whether_an_image_could_be_stored_and_leaves_nothing(
+    store: FolderImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.check()
+    assert names(tmp_path / "images") == []
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        store.check()
+    assert names(tmp_path / "images") == []
 
 
 def test_a_removed_image_is_gone_and_its_empty_folder_too(

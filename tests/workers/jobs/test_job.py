@@ -58,13 +58,13 @@ def test_ids_are_random_and_safe_in_a_url() -> None:
     assert all(len(job_id) == 32 and job_id.isalnum() for job_id in ids)
 
 
-def test_an_image_costs_what_it_steps_and_a_guided_step_twice() -> None:
+def test_an_image_costs_what_it_steps_and_what_is_guided_of_it_twice() -> None:
     parameters = a_job(steps=25).parameters
     base, upper = parameters.stages
     assert parameters.image_cost == round((25 * 2 * 32 * 32 + 8 * 128 * 128) / 1000)
     guided = upper.model_copy(update={"guidance_scale": 2.0})
     twice = parameters.model_copy(update={"stages": (base, guided)})
-    assert twice.image_cost == round((25 * 2 * 32 * 32 + 8 * 2 * 128 * 128) / 1000)
+    assert twice.image_cost == round((25 * 2 * 32 * 32 + 8 * 1.6 * 128 * 128) / 1000)
 
 
 def test_the_smallest_image_is_not_free() -> None:

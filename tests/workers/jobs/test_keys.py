@@ -35,7 +35,7 @@ async def test_a_job_and_what_it_needs_is_no_leak(
 
 
 async def draw_the_rest(queue: Queue) -> None:
-    await queue.hand_back("w1")
+    await queue.hand_back("w1", queue.held("w1"))
     task = await claim_one(queue, "w1", "32")
     await queue.commit(task, "w1", b"pixels", "128")
     for task in await queue.claim("w1", "128", count=2):
@@ -72,7 +72,6 @@ async def test_what_stays_for_no_living_job_is_a_leak(
 ) -> None:
     if living:
         await ledger.submit(a_job(owner="bob"))
-    await redis.delete(keys.share("bob"))
     await LEAKS[key](redis)
     assert await leaked_keys(redis) == [key]
     await redis.flushall()

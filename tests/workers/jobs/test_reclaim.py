@@ -169,6 +169,31 @@ async def test_a_task_lost_on_its_way_to_a_living_worker_comes_back(
     assert await draw(queue)
 
 
+async def test_a_task_that_is_lost_on_its_way_again_and_again_is_not_given_up(
+    redis: Redis, ledger: Ledger, queue: Queue, queue_settings: QueueSettings
+) -> None:
+    """No one has died with it."""
+    await ledger.submit(a_job())
+    await alive_since_long(redis, "w1")
+    for _ in range(queue_settings.max_deliveries + 1):
+        await claim_one(Queue(redis, queue_settings), "w1", "text")
+        await queue.reclaim("w1", "text")
+    assert (await claim_one(queue, "w1", "text")).deliveries == 1
+
+
+async def test_a_task_of_another_version_is_left_to_those_who_can_read_it(
+    redis: Redis, ledger: Ledger, queue: Queue
+) -> None:
+    job = a_job()
+    await ledger.submit(job)
+    await redis.hset(keys.job(job.id), "parameters", '{"of": "another version"}')
+    await alive_since_long(redis, "w1")
+    assert await queue.claim("w1", "text", count=1) == []
+    await redis.hset(keys.job(job.id), "parameters", job.parameters.model_dump_json())
+    await queue.reclaim("w1", "text")
+    assert (await claim_one(queue, "w2", "text")).parameters == job.parameters
+
+
 async def die_with(queue: Queue, redis: Redis, stage: str, times: int) -> None:
     """So many workers take the next task of the stage and die with it."""
     await alive_since_long(redis, "reclaimer")

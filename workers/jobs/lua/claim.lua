@@ -1,23 +1,10 @@
 -- Precondition: the worker's heartbeat is there, else what it gets is taken from it again.
 -- Effect: up to `count` tasks, those with the lowest scores, are held by the worker; jobs whose
--- first image is among them are running; a job beyond its deadline has expired instead. No text
--- is given out while enough images are to be drawn before its own.
+-- first image is among them are running; a job beyond its deadline has expired instead. A text
+-- stays while enough images are to be drawn before its own.
 -- Returns {task, token, deliveries, parameters} for each.
 -- ARGV: stage, worker, count.
-local stage, worker, count = unpack(ARGV)
-
--- Embeddings can be large, and are kept from here on: text must not run far ahead of drawing.
--- Images that would be drawn after those of the next text do not hold it up.
-local MOST_IMAGES_AHEAD = 256
-local function is_far_ahead()
-  local head, score = unpack(redis.call('ZRANGE', keys.ready .. stage, 0, 0, 'WITHSCORES'))
-  if stage ~= 'text' or not head then
-    return false
-  end
-  local stages = redis.call('HGET', keys.job .. parts_of(head), 'stages')
-  local next_stage = keys.ready .. string.match(stages, ' (%S+)')
-  return redis.call('ZCOUNT', next_stage, '-inf', score) >= MOST_IMAGES_AHEAD
-end
+local stage, worker, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 -- Drawing has come so far, in virtual time.
 local function advance_clock(priority, score)
@@ -48,11 +35,34 @@ local function deliver(task, score)
   return {task, token, deliveries, parameters}
 end
 
-if is_far_ahead() then
-  return {}
+-- Embeddings can be large, and are kept from here on: text must not run far ahead of drawing.
+-- Images that would be drawn after those of a text do not hold it up, nor do those of a stage that
+-- is not its own.
+local MOST_IMAGES_AHEAD = 256
+local MOST_LOOKED_AT = 1000
+local function texts_in_time()
+  local in_time, full = {}, {}
+  local heads = redis.call('ZRANGE', keys.ready .. 'text', 0, MOST_LOOKED_AT - 1, 'WITHSCORES')
+  for i = 1, #heads, 2 do
+    local task, score = heads[i], heads[i + 1]
+    local stages = redis.call('HGET', keys.job .. parts_of(task), 'stages')
+    local next_stage = string.match(stages, ' (%S+)')
+    full[next_stage] = full[next_stage]
+      or redis.call('ZCOUNT', keys.ready .. next_stage, '-inf', score) >= MOST_IMAGES_AHEAD
+    if not full[next_stage] then
+      redis.call('ZREM', keys.ready .. 'text', task)
+      in_time[#in_time + 1] = task
+      in_time[#in_time + 1] = score
+    end
+    if #in_time == 2 * count then
+      break
+    end
+  end
+  return in_time
 end
+
 local claimed = {}
-local ready = redis.call('ZPOPMIN', keys.ready .. stage, count)
+local ready = stage == 'text' and texts_in_time() or redis.call('ZPOPMIN', keys.ready .. stage, count)
 for i = 1, #ready, 2 do
   -- A job that expired in this very call took its other tasks with it.
   if alive(parts_of(ready[i])) then

@@ -13,7 +13,6 @@ local job_id = parts_of(task)
 local artifacts = keys.artifacts .. job_id
 redis.call('HSET', artifacts, output_field, output)
 redis.call('HDEL', artifacts, input_field)
-redis.call('EXPIRE', artifacts, settings.artifact_ttl_s)
 settle(stage, task)
 make_ready(next_stage, task)
 return 1

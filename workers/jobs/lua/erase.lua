@@ -14,5 +14,6 @@ end
 for image = 0, redis.call('HGET', job, 'images') - 1 do
   redis.call('HDEL', job, 'image:' .. image)
 end
+redis.call('HDEL', job, 'prompt_embedding', 'negative_embedding')  -- named by what they embed
 redis.call('HSET', job, 'parameters', parameters, 'erased', 1)
 return 1

@@ -1,15 +1,16 @@
 -- Precondition: the worker still holds the tasks; one that it does not is left alone.
--- Effect: they are ready again at once, and this delivery does not count.
+-- Effect: they are ready again at once; this delivery counts only where it is told to.
 -- Returns how many were.
--- ARGV: stage, then task and token for each.
-local stage = ARGV[1]
+-- ARGV: stage, 1 where the delivery counts and else 0, then task and token for each.
+local stage, counts = unpack(ARGV, 1, 2)
 local returned = 0
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   local task, token = ARGV[i], ARGV[i + 1]
   if owned(stage, task, token) then
-    local job_id, image = parts_of(task)
     redis.call('HDEL', keys.held .. stage, task)
-    redis.call('HINCRBY', keys.job .. job_id, deliveries_field(stage, image), -1)
+    if counts == '0' then
+      forget_delivery(stage, task)
+    end
     make_ready(stage, task)
     returned = returned + 1
   end

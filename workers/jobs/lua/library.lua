@@ -3,6 +3,9 @@
 -- A task is one image of one job at one stage, or the text of a whole job, and is named
 -- <job id>:<index of the image, or text>. It is either ready, or held by one worker, and
 -- only while its job lives.
+--
+-- A Redis that is out of memory refuses a transition whose first write may take some: those that
+-- end something begin with one that gives some back.
 
 -- Between the scores of two priorities; virtual times stay below it.
 local BAND = 2 ^ 50
@@ -39,6 +42,11 @@ local function deliveries_field(stage, image)
   return 'deliveries:' .. stage .. ':' .. image
 end
 
+local function forget_delivery(stage, task)
+  local job_id, image = parts_of(task)
+  redis.call('HINCRBY', keys.job .. job_id, deliveries_field(stage, image), -1)
+end
+
 -- Takes a task from the one who holds it, for good.
 local function settle(stage, task)
   local job_id, image = parts_of(task)
@@ -56,13 +64,29 @@ local function make_ready(stage, task)
   redis.call('PUBLISH', keys.arrived .. stage, '')
 end
 
--- Adds to the images that an owner, and all together, have accepted and not done.
+-- Adds to the images that an owner, and all together, have accepted and not done. What the owner
+-- has had of the service is remembered as long as any are.
 local function count_queued(owner, images)
-  for _, who in ipairs({owner, '*'}) do
-    if redis.call('HINCRBY', keys.queued, who, images) == 0 then
+  local function add(who)
+    local queued = redis.call('HINCRBY', keys.queued, who, images)
+    if queued == 0 then
       redis.call('HDEL', keys.queued, who)
     end
+    return queued
   end
+  add('*')
+  if add(owner) == 0 then
+    redis.call('EXPIRE', keys.share .. owner, settings.retention_s)
+  else
+    redis.call('PERSIST', keys.share .. owner)
+  end
+end
+
+-- What an owner was to pay for and did not get.
+local function give_back(owner, priority, cost)
+  local share = keys.share .. owner
+  local owed = tonumber(redis.call('HGET', share, priority) or 0)
+  redis.call('HSET', share, priority, string.format('%.0f', math.max(0, owed - cost)))
 end
 
 -- Takes every task of the job away, whoever has it.
@@ -91,14 +115,16 @@ end
 -- them; its webhook is due; those who wait for the job, or work on it, are told.
 local function end_job(job_id, status)
   local job = keys.job .. job_id
-  local owner, remaining, stages, images, idempotency, webhook = unpack(redis.call('HMGET', job,
-    'owner', 'remaining', 'stages', 'images', 'idempotency', 'webhook'))
+  local owner, priority, remaining, cost, stages, images, idempotency, webhook =
+    unpack(redis.call('HMGET', job, 'owner', 'priority', 'remaining', 'image_cost', 'stages',
+      'images', 'idempotency', 'webhook'))
+  redis.call('DEL', keys.artifacts .. job_id)
+  redis.call('ZREM', keys.deadlines, job_id)
+  drop_tasks(job_id, stages, images)
   redis.call('HSET', job, 'status', status, 'finished_at', now())
   redis.call('EXPIRE', job, settings.retention_s)
-  drop_tasks(job_id, stages, images)
-  count_queued(owner, -remaining)
-  redis.call('ZREM', keys.deadlines, job_id)
-  redis.call('DEL', keys.artifacts .. job_id)
+  give_back(owner, priority, remaining * cost)
+  count_queued(owner, 0 - remaining)  -- not -remaining: Redis 6.2 refuses -0
   let_embeddings_go(job)
   if idempotency then
     redis.call('EXPIRE', idempotency, settings.retention_s)
@@ -112,20 +138,19 @@ end
 -- One image less to wait for; after the last one the job has ended.
 local function image_done(job_id)
   local job = keys.job .. job_id
-  if tonumber(redis.call('HGET', job, 'remaining')) == 1 then
+  count_queued(redis.call('HGET', job, 'owner'), -1)
+  if redis.call('HINCRBY', job, 'remaining', -1) == 0 then
     end_job(job_id, redis.call('HEXISTS', job, 'error') == 1 and 'failed' or 'succeeded')
-  else
-    count_queued(redis.call('HGET', job, 'owner'), -1)
   end
-  redis.call('HINCRBY', job, 'remaining', -1)
 end
 
 -- A task that cannot be done: without its text the job has failed, without an image it fails when
 -- the others are done. The first reason is told.
-local function fail_task(stage, task, reason)
+local function fail_task(stage, task, code, message)
   local job_id, image = parts_of(task)
-  redis.call('HSETNX', keys.job .. job_id, 'error', reason)
+  local reason = {code = code, message = message, image = tonumber(image)}
   settle(stage, task)
+  redis.call('HSETNX', keys.job .. job_id, 'error', cjson.encode(reason))
   if image == 'text' then
     end_job(job_id, 'failed')
   else
@@ -134,6 +159,7 @@ local function fail_task(stage, task, reason)
 end
 
 local function expire_job(job_id)
+  redis.call('ZREM', keys.deadlines, job_id)
   redis.call('HSETNX', keys.job .. job_id, 'error', cjson.encode({
     code = 'deadline_passed', message = 'the job was not done within its deadline_s'}))
   end_job(job_id, 'expired')

@@ -12,22 +12,20 @@ for i = 3, #ARGV, 2 do
 end
 
 local function give_up(task, deliveries)
-  local _, image = parts_of(task)
-  fail_task(stage, task, cjson.encode({
-    code = 'gave_up',
-    message = string.format('stage %s: %d workers died with it', stage, deliveries),
-    image = tonumber(image)}))
+  fail_task(stage, task, 'gave_up', string.format('stage %s: %d workers died with it', stage, deliveries))
 end
 
 local function take_from(holder, task)
   local job_id, image = parts_of(task)
   local deliveries = tonumber(redis.call('HGET', keys.job .. job_id, deliveries_field(stage, image)))
   if holder ~= worker and deliveries >= settings.max_deliveries then
-    give_up(task, deliveries)
-  else
-    redis.call('HDEL', keys.held .. stage, task)
-    make_ready(stage, task)
+    return give_up(task, deliveries)
   end
+  redis.call('HDEL', keys.held .. stage, task)
+  if holder == worker then  -- no one has died with it
+    forget_delivery(stage, task)
+  end
+  make_ready(stage, task)
 end
 
 local held = {}

@@ -91,7 +91,6 @@ end
 local share = keys.share .. asked.owner
 local start = math.max(virtual_time(), tonumber(redis.call('HGET', share, asked.priority) or 0))
 redis.call('HSET', share, asked.priority, string.format('%.0f', start + asked.n * asked.image_cost))
-redis.call('EXPIRE', share, settings.retention_s)
 
 local created_at = now()
 redis.call('HSET', job, 'status', 'queued', 'owner', asked.owner, 'priority', asked.priority,
