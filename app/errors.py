@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.quotas import DETAILS, refusal_headers
 from workers.jobs.admission import QuotaExceeded
@@ -26,6 +27,8 @@ from workers.jobs.errors import (
 PROBLEM_TYPE = "application/problem+json"
 
 RETRY_AFTER_S = 2
+
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 log = logging.getLogger(__name__)
 
@@ -184,10 +187,10 @@ async def _answer_known(request: Request, error: Exception) -> Response:
 
 
 async def _answer_unreadable(request: Request, error: Exception) -> Response:
-    """A header or a part of the path that FastAPI refuses."""
+    """A header or a part of the path that FastAPI refuses: loc is (where, name, ...)."""
     assert isinstance(error, RequestValidationError)
     problems = [
-        FieldProblem(field=str(each["loc"][-1]), problem=each["msg"], remedy="see /docs")
+        FieldProblem(field=str(each["loc"][1]), problem=each["msg"], remedy="see /docs")
         for each in error.errors()
     ]
     return await _answer_known(request, InvalidRequest(problems))
@@ -196,11 +199,23 @@ async def _answer_unreadable(request: Request, error: Exception) -> Response:
 async def _answer_http(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)
-    remedy = {
-        HTTPStatus.NOT_FOUND: "/docs lists the paths there are",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"use {(error.headers or {}).get('Allow')}",
-    }.get(HTTPStatus(error.status_code))
-    return _response(error.status_code, error.detail, remedy, headers=error.headers)
+    remedy, headers = None, error.headers
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        remedy = "/docs lists the paths there are"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = _methods_of_path(request)
+        remedy, headers = f"use {' or '.join(allowed)}", {"Allow": ", ".join(allowed)}
+    return _response(error.status_code, error.detail, remedy, headers=headers)
+
+
+def _methods_of_path(request: Request) -> list[str]:
+    """Each of several routes that share a path knows only its own."""
+
+    def has(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if has(method)]
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:

@@ -7,11 +7,19 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
+from pydantic import Field
 
 from app.answers import JobAnswer
 from app.body import read_json
 from app.dependencies import CallerNow, Card, LinksHere, ServicesNow, WaitSeconds
-from app.openapi import Responses, json_request, problems
+from app.openapi import (
+    JOB_LINKS,
+    QUOTA_HEADERS,
+    Responses,
+    headers,
+    json_request,
+    problems,
+)
 from app.policy import Policy
 from app.quotas import quota_headers
 from app.resolve import resolve_order
@@ -19,18 +27,24 @@ from workers.jobs.admission import RequestKey
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.job import NewJob, Webhook
 
+ANSWER: dict[str, Any] = {
+    "links": JOB_LINKS,
+    "headers": headers(
+        "Cache-Control",
+        "Location",
+        sometimes=("Idempotent-Replayed", "Preference-Applied", *QUOTA_HEADERS),
+    ),
+}
 ANSWERS: Responses = {
-    200: {"model": JobAnswer, "description": "The job, which has ended within the time to wait."},
-    202: {"description": "The job, which is queued or running. `Location` is its URL."},
+    200: {**ANSWER, "model": JobAnswer, "description": "The job, which has ended by now."},
+    202: {**ANSWER, "description": "The job, which is queued or running."},
     **problems(413, 415, 422, 429, 503),
 }
 
 IdempotencyKey = Annotated[
-    str | None,
+    list[Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")]] | None,
     Header(
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
+        max_length=1,  # of two, which one counts?
         description="Any string of your own: a request that is sent again under it is not a new "
         "job, but gets the first one's, as long as that is kept.",
     ),
@@ -89,9 +103,10 @@ async def generate(
     return JobAnswer.of(job, links)
 
 
-def _request_key(key: str | None, body: Any) -> RequestKey | None:
+def _request_key(sent: list[str] | None, body: Any) -> RequestKey | None:
     """Equal bodies have equal fingerprints, however they are written."""
-    if key is None:
+    if sent is None:
         return None
+    (key,) = sent
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return RequestKey(key=key, fingerprint=hashlib.sha256(canonical.encode()).hexdigest())

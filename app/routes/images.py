@@ -7,10 +7,23 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 
 from app.dependencies import ServicesNow
-from app.openapi import problems
+from app.openapi import headers, problems
 
 # Private: a shared cache would keep what its owner has deleted.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
+
+HEADERS = headers("ETag", "Cache-Control", "X-Content-Type-Options")
+LINKS = {
+    "read_image_again": {
+        "operationId": "read_image",
+        "description": "For who still has it, 304.",
+        "parameters": {
+            "job_id": "$request.path.job_id",
+            "index": "$request.path.index",
+            "if-none-match": "$response.header.ETag",
+        },
+    }
+}
 
 router = APIRouter(tags=["images"])
 
@@ -26,7 +39,11 @@ class Png(Response):
     "/images/{job_id}/{index}.png",
     summary="A finished picture",
     response_class=Png,
-    responses={304: {"description": "The client has it already."}, **problems(404)},
+    responses={
+        200: {"headers": HEADERS, "links": LINKS},
+        304: {"description": "The client has it already.", "headers": HEADERS},
+        **problems(404),
+    },
 )
 def read_image(
     job_id: str,

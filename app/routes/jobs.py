@@ -6,13 +6,22 @@ from fastapi import APIRouter, Response
 
 from app.answers import JobAnswer
 from app.dependencies import LinksHere, OwnJob, ServicesNow, WaitSeconds
-from app.openapi import problems
+from app.openapi import JOB_LINKS, Responses, headers, problems
 from workers.jobs.errors import ImageStoreUnavailable
+
+READ: Responses = {
+    200: {
+        "links": JOB_LINKS,
+        "headers": headers("Cache-Control", sometimes=("Preference-Applied",)),
+    },
+    **problems(404, 503),
+}
+ENDED: Responses = {200: {"links": JOB_LINKS}, **problems(404, 503)}
 
 router = APIRouter(tags=["jobs"])
 
 
-@router.get("/jobs/{job_id}", summary="A job as it stands", responses=problems(404, 503))
+@router.get("/jobs/{job_id}", summary="A job as it stands", responses=READ)
 async def read_job(
     job: OwnJob, response: Response, services: ServicesNow, links: LinksHere, wait_s: WaitSeconds
 ) -> JobAnswer:
@@ -27,14 +36,14 @@ async def read_job(
     return JobAnswer.of(job, links)
 
 
-@router.post("/jobs/{job_id}/cancel", summary="End a job", responses=problems(404, 503))
+@router.post("/jobs/{job_id}/cancel", summary="End a job", responses=ENDED)
 async def cancel_job(job: OwnJob, services: ServicesNow, links: LinksHere) -> JobAnswer:
     """The job ends before its next step; what is done of it stays. One that has ended stays so."""
     await services.ledger.cancel(job.id)
     return JobAnswer.of(await services.ledger.job(job.id), links)
 
 
-@router.delete("/jobs/{job_id}", summary="Delete a job", responses=problems(404, 503))
+@router.delete("/jobs/{job_id}", summary="Delete a job", responses=ENDED)
 async def delete_job(job: OwnJob, services: ServicesNow, links: LinksHere) -> JobAnswer:
     """Its prompts and pictures are gone when this is answered; one that had not ended is canceled.
 

@@ -4,13 +4,17 @@ from fastapi import APIRouter, Response
 
 from app.answers import WebhookSecret
 from app.dependencies import CallerNow, ServicesNow
-from app.openapi import problems
+from app.openapi import headers, problems
 from app.webhooks.signature import owner_secret
 
 router = APIRouter(tags=["webhooks"])
 
 
-@router.get("/webhooks/secret", summary="What webhooks are signed with", responses=problems(503))
+@router.get(
+    "/webhooks/secret",
+    summary="What webhooks are signed with",
+    responses={200: {"headers": headers("Cache-Control")}, **problems(503)},
+)
 async def read_secret(
     response: Response, caller: CallerNow, services: ServicesNow
 ) -> WebhookSecret:

@@ -3,7 +3,9 @@
 The queue is real; only the drawing is not.
 """
 
+import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +15,7 @@ from redis.asyncio import Redis
 
 from app.main import create_app
 from app.settings import ApiSettings
+from workers.jobs.api_keys import ApiKeys
 from workers.jobs.card import (
     CascadeCard,
     StageCard,
@@ -23,8 +26,8 @@ from workers.jobs.card import (
 )
 from workers.jobs.connect import connect_blocking
 from workers.jobs.image_store import FolderImageStore, image_path
-from workers.jobs.job import TEXT_STAGE, ImageResult, JobError, Task
-from workers.jobs.queue import Queue
+from workers.jobs.job import TEXT_STAGE, ImageResult, JobError, Priority, Task
+from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -88,7 +91,7 @@ WORKER = WorkerCard(
 
 @pytest.fixture
 def settings(queue_settings: QueueSettings) -> ApiSettings:
-    return ApiSettings(redis_url=queue_settings.redis_url, data_dir=queue_settings.data_dir)
+    return ApiSettings.model_validate({**queue_settings.model_dump(), "auth": "none"})
 
 
 @pytest.fixture
@@ -122,11 +125,23 @@ async def client_of(settings: ApiSettings) -> AsyncGenerator[AsyncClient]:
         yield client
 
 
+async def new_key(redis: Redis, owner: str, priority: Priority = Priority.NORMAL) -> dict[str, str]:
+    """The header that sends a key which was made for the owner just now."""
+    _, key = await ApiKeys(redis).make(owner, priority)
+    return {"authorization": f"Bearer {key}"}
+
+
 def show(settings: QueueSettings, card: CascadeCard) -> None:
     """Publishes a card, and that of a worker, for longer than a test takes."""
     with connect_blocking(settings, timeout_s=5) as redis:
         publish(redis, card, lease_s=600)
         publish_worker(redis, WORKER, lease_s=600)
+
+
+def free_port() -> int:
+    """One of this machine's that nothing listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 class PlayedWorker:
@@ -140,23 +155,31 @@ class PlayedWorker:
 
     async def draw(self) -> None:
         """One job from its text to its last image. Waits for the job to come."""
-        task = await self._claim(TEXT_STAGE)
-        parameters = task.parameters
-        prompts = {parameters.prompt: b"embedding", parameters.negative_prompt: b"embedding"}
-        assert await self._queue.commit_text(task, self.name, CARD.text_encoder, prompts)
-        for _ in range(parameters.n):
-            await self.draw_image(task)
+        text = await self._encode()
+        for _ in range(text.parameters.n):
+            assert await self.finish(await self.begin_next(text)) is Effect.DONE
 
-    async def draw_image(self, text: Task) -> None:
-        """One image of the job, through its stages."""
-        *lower, last = [stage.name for stage in text.parameters.stages]
+    async def begin(self) -> Task:
+        """One job up to the last stage of one image, which is kept."""
+        return await self.begin_next(await self._encode())
+
+    async def begin_next(self, task: Task) -> Task:
+        """The same of the next image of the task's job."""
+        *lower, last = task.parameters.stages
         for stage in lower:
-            task = await self._claim(stage)
-            after = task.parameters.stage_after(stage)
+            below = await self._claim(stage.name)
+            after = below.parameters.stage_after(stage.name)
             assert after is not None
-            assert await self._queue.commit(task, self.name, b"pixels", after.name)
-        task = await self._claim(last)
-        assert await self._queue.finish(task, self.name, self._store(task))
+            assert await self._queue.commit(below, self.name, b"pixels", after.name)
+        return await self._claim(last.name)
+
+    async def finish(self, task: Task) -> Effect:
+        """Stores the image and records it; takes it away again where no one wants it."""
+        image = self._store(task)
+        effect = await self._queue.finish(task, self.name, image)
+        if effect is Effect.UNWANTED:
+            self._images.remove(image.path)
+        return effect
 
     async def fail(self) -> None:
         """Fails one job at its text."""
@@ -168,8 +191,14 @@ class PlayedWorker:
         """Claims one job's text and keeps it."""
         return await self._claim(TEXT_STAGE)
 
+    async def _encode(self) -> Task:
+        task = await self._claim(TEXT_STAGE)
+        parameters = task.parameters
+        prompts = {parameters.prompt: b"embedding", parameters.negative_prompt: b"embedding"}
+        assert await self._queue.commit_text(task, self.name, CARD.text_encoder, prompts)
+        return task
+
     def _store(self, task: Task) -> ImageResult:
-        assert task.image is not None
         path = image_path(task.job_id, task.image)
         self._images.put(path, PNG)
         return ImageResult(
@@ -183,5 +212,7 @@ class PlayedWorker:
         )
 
     async def _claim(self, stage: str) -> Task:
-        (task,) = await self._queue.claim(self.name, stage, count=1, block_s=5)
-        return task
+        async with asyncio.timeout(5):
+            while not (tasks := await self._queue.claim(self.name, stage, count=1)):
+                await asyncio.sleep(0.005)  # a job that is being submitted
+        return tasks[0]

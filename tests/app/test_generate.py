@@ -56,6 +56,8 @@ async def test_a_job_is_accepted_with_every_value_decided(client: AsyncClient) -
         "aug_level": [0.1],
     }
     assert (job["images"], job["error"], job["started_at"]) == ([], None, None)
+    assert (job["priority"], job["deadline_at"], job["deleted"]) == ("normal", None, False)
+    assert job["urls"]["cancel"] == f"{job['urls']['self']}/cancel"
     assert datetime.fromisoformat(job["created_at"]).utcoffset() is not None
 
 
@@ -99,7 +101,11 @@ async def test_a_job_that_fails_while_the_client_waits_says_why(
     )
     assert answer.status_code == 200
     assert answer.json()["status"] == "failed"
-    assert answer.json()["error"] == {"code": "out_of_paint", "message": "there is no red left"}
+    assert answer.json()["error"] == {
+        "code": "out_of_paint",
+        "message": "there is no red left",
+        "image": None,
+    }
 
 
 @pytest.mark.usefixtures("served")
@@ -118,7 +124,7 @@ async def test_a_queue_that_goes_away_during_the_wait_does_not_cost_the_id(
 ) -> None:
     folder: Path = tmp_path_factory.mktemp("q")
     with EmbeddedQueue(folder) as server:
-        settings = ApiSettings(redis_url=server.url, data_dir=folder, max_wait_s=1)
+        settings = ApiSettings(redis_url=server.url, data_dir=folder, max_wait_s=1, auth="none")
         show(settings, CARD)
         redis = connect(settings)
         worker = PlayedWorker(Queue(redis, settings), FolderImageStore(settings.images_dir))
@@ -177,6 +183,8 @@ async def test_all_that_is_wrong_is_told_with_its_remedy(client: AsyncClient) ->
         (b'{"prompt": "a cat", "steps": 20.0}', "steps", "is not an integer"),
         (b'{"prompt": "\\ud83d"}', "prompt", "has a lone surrogate in it"),
         (b'{"prompt": "a\\u0000"}', "prompt", "has a NUL character in it"),
+        (b'{"prompt": "a", "negative_prompt": "\\udc00"}', "negative_prompt", "has a lone surrog"),
+        (b'{"prompt": "a", "negative_prompt": "\\u0000"}', "negative_prompt", "has a NUL char"),
     ],
 )
 async def test_json_is_read_strictly(
@@ -225,4 +233,4 @@ async def test_without_a_worker_nothing_is_accepted(client: AsyncClient, redis: 
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["remedy"] == "start one with `imagen worker`"
-    assert await redis.exists(keys.stream(TEXT_STAGE)) == 0
+    assert await redis.exists(keys.ready(TEXT_STAGE)) == 0

@@ -31,7 +31,7 @@ async def test_a_card_of_another_version_is_none(client: AsyncClient, redis: Red
 async def test_the_api_starts_before_its_queue(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("q")
     server = EmbeddedQueue(folder)
-    settings = ApiSettings(redis_url=server.url, data_dir=folder)
+    settings = ApiSettings(redis_url=server.url, data_dir=folder, auth="none")
     async with client_of(settings) as client:
         assert (await client.get("/livez")).json() == {"status": "alive"}
         for path in ("/readyz", "/model", "/jobs/unknown"):

@@ -1,12 +1,19 @@
-"""GET /jobs/{job_id}: a job from queued to its end."""
+"""A job from queued to its end, whoever brings that about."""
 
 import asyncio
 from typing import Any
 
 import pytest
-from httpx import AsyncClient
+from httpx import ASGITransport, AsyncClient
+from redis.asyncio import Redis
 
-from tests.app.conftest import PlayedWorker
+from app.main import create_app
+from app.settings import ApiSettings
+from tests.app.conftest import PNG, PlayedWorker
+from workers.jobs import keys
+from workers.jobs.events import JobWatcher
+from workers.jobs.job import TEXT_STAGE
+from workers.jobs.queue import Effect
 
 
 async def submit(client: AsyncClient, n: int = 1) -> dict[str, Any]:
@@ -64,3 +71,94 @@ async def test_an_unknown_job_is_not_found(client: AsyncClient, prefer: str) -> 
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["detail"] == "there is no job of this id"
     assert "unknown" not in answer.text
+
+
+async def until_waiting(watcher: JobWatcher, job_id: str) -> None:
+    async with asyncio.timeout(10):
+        while not watcher.waiting(job_id):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("end", ["cancel", "delete"])
+async def test_who_waits_is_told_at_once_when_a_job_is_ended(
+    settings: ApiSettings, end: str
+) -> None:
+    app = create_app(settings)
+    transport = ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(transport=transport, base_url="http://imagen.test") as client,
+    ):
+        job = await submit(client)
+        waiting = asyncio.create_task(
+            client.get(job["urls"]["self"], headers={"prefer": "wait=60"})
+        )
+        await until_waiting(app.state.services.watcher, job["id"])
+        if end == "cancel":
+            await client.post(job["urls"]["cancel"])
+        else:
+            await client.delete(job["urls"]["self"])
+        async with asyncio.timeout(10):
+            answer = await waiting
+    assert answer.json()["status"] == "canceled"
+    assert answer.json()["deleted"] == (end == "delete")
+
+
+@pytest.mark.usefixtures("served")
+async def test_a_queued_job_that_is_canceled_was_never_begun(
+    client: AsyncClient, redis: Redis
+) -> None:
+    job = await submit(client)
+    answer = await client.post(job["urls"]["cancel"])
+    assert answer.status_code == 200
+    canceled = answer.json()
+    assert (canceled["status"], canceled["started_at"]) == ("canceled", None)
+    assert canceled["finished_at"] is not None
+    assert canceled["error"] is None
+    assert await redis.exists(keys.ready(TEXT_STAGE)) == 0
+    assert (await client.get(job["urls"]["self"])).json() == canceled
+
+
+@pytest.mark.usefixtures("served")
+async def test_a_running_job_that_is_canceled_keeps_what_is_done(
+    client: AsyncClient, worker: PlayedWorker
+) -> None:
+    job = await submit(client, n=2)
+    first = await worker.begin()
+    assert (await client.get(job["urls"]["self"])).json()["status"] == "running"
+    assert await worker.finish(first) is Effect.DONE
+    canceled = (await client.post(job["urls"]["cancel"])).json()
+    assert canceled["status"] == "canceled"
+    (image,) = canceled["images"]
+    assert (await client.get(image["url"])).content == PNG
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("end", ["drawn", "failed", "canceled"])
+async def test_a_job_that_has_ended_stays_as_it_is(
+    client: AsyncClient, worker: PlayedWorker, end: str
+) -> None:
+    job = await submit(client)
+    if end == "drawn":
+        await worker.draw()
+    elif end == "failed":
+        await worker.fail()
+    else:
+        await client.post(job["urls"]["cancel"])
+    ended = (await client.get(job["urls"]["self"])).json()
+    answer = await client.post(job["urls"]["cancel"])
+    assert answer.status_code == 200
+    assert answer.json() == ended
+
+
+@pytest.mark.usefixtures("served")
+async def test_what_is_drawn_of_a_canceled_job_comes_too_late(
+    client: AsyncClient, worker: PlayedWorker
+) -> None:
+    job = await submit(client)
+    task = await worker.begin()
+    canceled = (await client.post(job["urls"]["cancel"])).json()
+    assert await worker.finish(task) is Effect.UNWANTED
+    assert (await client.get(job["urls"]["self"])).json() == canceled
+    assert (await client.get(f"/images/{job['id']}/0.png")).status_code == 404

@@ -48,11 +48,65 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> Non
                     assert response["description"]
 
 
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By their id."""
+    found = [each for path in document["paths"].values() for each in path.values()]
+    by_id = {operation["operationId"]: operation for operation in found}
+    assert len(by_id) == len(found)
+    return by_id
+
+
+def test_every_link_leads_to_an_operation_with_these_parameters(document: dict[str, Any]) -> None:
+    by_id = operations(document)
+    links = [
+        link
+        for operation in by_id.values()
+        for answer in operation["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+    assert {link["operationId"] for link in links} == {
+        "read_job",
+        "cancel_job",
+        "delete_job",
+        "read_image",
+    }
+    for link in links:
+        told = {parameter["name"] for parameter in by_id[link["operationId"]]["parameters"]}
+        assert link["parameters"].keys() <= told
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [("401", "WWW-Authenticate"), ("429", "Retry-After"), ("503", "Retry-After")],
+)
+def test_what_to_do_next_is_in_a_header(document: dict[str, Any], status: str, header: str) -> None:
+    answers = [
+        each["responses"][status]
+        for each in operations(document).values()
+        if status in each["responses"]
+    ]
+    assert answers
+    assert all(answer["headers"][header]["required"] for answer in answers)
+
+
+def test_a_header_is_text(document: dict[str, Any]) -> None:
+    """Also one that may come more than once."""
+    headers = [
+        parameter
+        for operation in operations(document).values()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "header"
+    ]
+    assert {header["name"] for header in headers} == {"idempotency-key", "prefer", "if-none-match"}
+    assert {header["schema"]["type"] for header in headers} == {"string"}
+
+
 def test_what_generate_takes_and_gives(document: dict[str, Any]) -> None:
     operation = document["paths"]["/generate"]["post"]
     body = operation["requestBody"]["content"]["application/json"]["schema"]
     assert body == {"$ref": "#/components/schemas/GenerateRequest"}
-    assert set(operation["responses"]) == {"200", "202", "413", "415", "422", "503", "default"}
+    statuses = {"200", "202", "401", "413", "415", "422", "429", "503", "default"}
+    assert set(operation["responses"]) == statuses
     for status in ("200", "202"):
         schema = operation["responses"][status]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/JobAnswer"}

@@ -12,6 +12,7 @@ def test_defaults_are_for_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> 
     settings = ApiSettings()
     assert (settings.host, settings.port, settings.max_wait_s) == ("127.0.0.1", 8000, 60)
     assert settings.public_url is None
+    assert settings.auth == "auto"
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,7 @@ def test_defaults_are_for_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> 
         ("IMAGEN_PORT", "http"),
         ("IMAGEN_PUBLIC_URL", "pictures.example"),
         ("IMAGEN_MAX_WAIT_S", "-1"),
+        ("IMAGEN_AUTH", "off"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(

@@ -31,7 +31,8 @@ Interval = Annotated[tuple[Time, Time], AfterValidator(_in_order)]
 class Record(BaseModel):
     """Base of the contract's types: frozen, and a misspelt field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What is wrong with a record is logged; what is in it, a prompt for one, is not.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class StageParameters(Record):

@@ -48,7 +48,7 @@ local function charge_minute(quota)
   else
     whole_at_ms = whole_at_ms + asked.n * image_ms
     redis.call('SET', keys.rate .. asked.owner, string.format('%.3f', whole_at_ms),
-      'PX', math.ceil(whole_at_ms - now_ms))
+      'PX', math.max(1, math.ceil(whole_at_ms - now_ms)))
   end
   answer.per_minute_reset_ms = math.ceil(whole_at_ms - now_ms)
   local left_ms = MINUTE_MS + now_ms - whole_at_ms + 0.01  -- a double of unix ms is less exact
