@@ -103,6 +103,43 @@ async def test_each_stage_can_be_told_how_to_draw(client: AsyncClient) -> None:
     assert told["guidance_interval"] == [[0.2, 0.9], [0, 0.5]]
 
 
+async def test_a_job_can_be_canceled(client: AsyncClient) -> None:
+    request = {"prompt": "a cat", "n": 4, "steps": 200}
+    job = (await client.post("/generate", json=request)).json()
+    canceled = await client.post(job["urls"]["cancel"])
+    assert canceled.json()["status"] == "canceled"
+    again = await client.post(job["urls"]["cancel"])
+    assert again.json() == canceled.json()
+
+
+async def test_a_request_that_is_sent_again_under_its_key_is_the_same_job(
+    client: AsyncClient,
+) -> None:
+    """So a client that lost the answer can ask again without paying twice."""
+    headers = {"prefer": "wait=30", "idempotency-key": "my-first-cat"}
+    first = await client.post("/generate", json={"prompt": "a cat"}, headers=headers)
+    again = await client.post("/generate", json={"prompt": "a cat"}, headers=headers)
+    assert again.json() == first.json()
+    other = await client.post("/generate", json={"prompt": "a dog"}, headers=headers)
+    assert other.status_code == 422
+
+
+async def test_a_job_that_comes_too_late_expires(client: AsyncClient) -> None:
+    request = {"prompt": "a cat", "n": 16, "steps": 250, "deadline_s": 0.05}
+    job = await client.post("/generate", json=request, headers={"prefer": "wait=30"})
+    assert job.json()["status"] == "expired"
+    assert job.json()["error"]["code"] == "deadline_passed"
+
+
+async def test_a_deleted_job_has_neither_prompt_nor_picture(client: AsyncClient) -> None:
+    job = await client.post("/generate", json={"prompt": "a cat"}, headers={"prefer": "wait=30"})
+    url = job.json()["images"][0]["url"]
+    deleted = await client.delete(job.json()["urls"]["self"])
+    assert deleted.json()["deleted"]
+    assert (deleted.json()["parameters"]["prompt"], deleted.json()["images"]) == ("", [])
+    assert (await client.get(url)).status_code == 404
+
+
 async def test_a_wrong_request_is_told_every_field_and_what_to_do(client: AsyncClient) -> None:
     answer = await client.post("/generate", json={"prompt": "", "guidence_scale": 4, "n": 999})
     assert answer.status_code == 422
