@@ -1,5 +1,6 @@
 """What a request may ask of the service, whatever the cascade: priority, deadline and webhook."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ class Policy:
 
     highest_priority: Priority = Priority.HIGH
     private_webhooks: bool = False
+    most_images: int = sys.maxsize
+    """Of one job: more would never find room within a quota."""
 
     def priority(self, request: GenerateRequest) -> Priority:
         """The one that is asked for, else the usual one."""
@@ -26,6 +29,8 @@ class Policy:
 
     def refusals(self, request: GenerateRequest) -> Iterator[Refusal]:
         """What this caller may not ask for."""
+        if request.n > self.most_images:
+            yield Refusal("n", None, "is more than may wait at once")
         if self.priority(request) not in self._allowed:
             yield Refusal("priority", None, "is higher than your key allows")
         if request.webhook is not None:

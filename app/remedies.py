@@ -27,7 +27,7 @@ def remedy(refusal: Refusal, card: CascadeCard, shape: Shape, policy: Policy) ->
         case "negative_prompt":
             return f"use up to {card.max_prompt_chars} characters, or leave it out"
         case "n":
-            return f"use a whole number from 1 to {card.max_images}"
+            return f"use a whole number from 1 to {min(card.max_images, policy.most_images)}"
         case "size":
             return f"use {_either([str(stage.size) for stage in card.stages])}"
         case "width" | "height" as side:

@@ -76,7 +76,8 @@ async def generate(
     """
     settings = services.settings
     body = await read_json(request)
-    order = resolve_order(body, card, Policy(caller.priority, settings.webhooks_to_private))
+    policy = Policy(caller.priority, settings.webhooks_to_private, settings.quotas.most_at_once)
+    order = resolve_order(body, card, policy)
     asked = NewJob(
         owner=caller.owner,
         priority=order.priority,

@@ -192,3 +192,10 @@ async def test_over_http(client: AsyncClient) -> None:
         "deadline_s",
         "webhook",
     ]
+
+
+def test_more_images_than_may_ever_wait_are_refused_by_name() -> None:
+    few = Policy(most_images=2)
+    remedy = "use a whole number from 1 to 2"
+    assert refused(few, n=3) == {"n": ("is more than may wait at once", remedy)}
+    assert order(few, n=2).parameters.n == 2

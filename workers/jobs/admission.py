@@ -1,5 +1,7 @@
 """How much may wait: quotas, what is left of them, and what makes a request the same request."""
 
+import sys
+
 from pydantic import Field
 
 from workers.jobs.errors import ImagenError
@@ -15,6 +17,11 @@ class Quotas(Record):
     """Accepted and not done, of one owner."""
     owner_per_minute: int | None = Field(default=None, gt=0)
     """Of one owner, who may have a minute's at once and then as they are earned."""
+
+    @property
+    def most_at_once(self) -> int:
+        """The largest job that can ever be accepted."""
+        return min(self.queued or sys.maxsize, self.owner_queued or sys.maxsize)
 
 
 UNLIMITED = Quotas()

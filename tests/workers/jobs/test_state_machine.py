@@ -1,6 +1,6 @@
 """Whatever is done in whatever order, by whoever is alive or dead, Redis is as the promises say.
 
-STATE_MACHINE_EXAMPLES says how many orders are tried, 250 where it is not set.
+STATE_MACHINE_EXAMPLES says how many orders are tried, 200 where it is not set.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from workers.jobs.record import read_job
 from workers.jobs.scripts import source
 from workers.jobs.settings import QueueSettings
 
-EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "250"))
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "200"))
 STEPS = 20
 
 WORKERS = ("w1", "w2", "w3")
