@@ -11,7 +11,7 @@ from app.deadlines import expire_for_ever
 from app.settings import ApiSettings
 from app.webhooks.courier import Courier
 from workers.jobs import card, keys
-from workers.jobs.announcements import Announcements
+from workers.jobs.announcements import listening
 from workers.jobs.api_keys import ApiKeys
 from workers.jobs.background import in_background
 from workers.jobs.card import CascadeCard, WorkerCard
@@ -87,7 +87,7 @@ async def open_services(settings: ApiSettings) -> AsyncGenerator[Services]:
 
     try:
         async with (
-            Announcements(redis, {keys.ended(): ended}),
+            listening(redis, {keys.ended(): ended}),
             courier,
             in_background(expire_for_ever(ledger), "deadlines"),
         ):

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from workers.committing import Committer
 from workers.feeding import Feeder
 from workers.jobs import keys
-from workers.jobs.announcements import Announcements
+from workers.jobs.announcements import listening
 from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.errors import ImagenError, QueueUnavailable
 from workers.jobs.heartbeat import Heartbeat
@@ -98,7 +98,7 @@ class Worker:
             try:
                 await self._patience(loop.run_in_executor, life, heartbeat.start)
                 log.info("%s serves %s", self.name, ", ".join(lane.stage for lane in self._lanes))
-                async with Announcements(self._redis, {keys.ended(): self._drop_job, **arrived}):
+                async with listening(self._redis, {keys.ended(): self._drop_job, **arrived}):
                     await self._serve()
             except QueueUnavailable as error:
                 log.warning("stopped while the queue was away, others take over: %s", error)

@@ -1,7 +1,6 @@
 """While pictures cannot be stored no work is taken, and none of what is drawn is lost."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import Executor
 
 import pytest
@@ -9,7 +8,6 @@ from redis.asyncio import Redis
 
 from tests.workers.told import DONE, Scene
 from workers import committing, storing
-from workers.compute import compute_thread
 from workers.jobs import keys
 from workers.jobs.errors import ImageStoreUnavailable
 from workers.jobs.job import TEXT_STAGE
@@ -23,17 +21,6 @@ def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committing, "STORE_PAUSE_S", 0.01)
     monkeypatch.setattr(storing, "CHECK_PAUSE_S", 0.01)
     monkeypatch.setattr("workers.feeding.LONGEST_SLEEP_S", 0.01)
-
-
-@pytest.fixture
-def compute() -> Iterator[Executor]:
-    with compute_thread() as executor:
-        yield executor
-
-
-@pytest.fixture
-async def scene(redis: Redis, queue_settings: QueueSettings, compute: Executor) -> Scene:
-    return Scene(redis, queue_settings, compute)
 
 
 async def test_a_full_store_is_waited_for(scene: Scene) -> None:

@@ -1,23 +1,15 @@
 """What workers died with is drawn alone."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import Executor
 
 import pytest
 from redis.asyncio import Redis
 
 from tests.workers.told import DONE, Scene
-from workers.compute import compute_thread
 from workers.jobs import keys
 from workers.jobs.job import TEXT_STAGE, Task
 from workers.jobs.settings import QueueSettings
-
-
-@pytest.fixture
-def compute() -> Iterator[Executor]:
-    with compute_thread() as executor:
-        yield executor
 
 
 async def test_a_task_that_a_worker_died_with_is_drawn_alone_the_last_time(

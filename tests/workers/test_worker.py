@@ -1,7 +1,6 @@
 """The worker's loops: what ends a task, what ends a worker, and what becomes of what it held."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -11,24 +10,12 @@ from redis.asyncio import Redis
 from app.embedded_queue import EmbeddedQueue
 from tests.workers.tiny_jobs import a_tiny_job
 from tests.workers.told import DONE, Scene
-from workers.compute import compute_thread
 from workers.jobs import keys
 from workers.jobs.connect import connect
 from workers.jobs.job import TEXT_STAGE
 from workers.jobs.settings import QueueSettings
 from workers.settings import WorkerSettings
 from workers.worker import StepTooLong
-
-
-@pytest.fixture
-def compute() -> Iterator[Executor]:
-    with compute_thread() as executor:
-        yield executor
-
-
-@pytest.fixture
-async def scene(redis: Redis, queue_settings: QueueSettings, compute: Executor) -> Scene:
-    return Scene(redis, queue_settings, compute)
 
 
 async def test_what_is_submitted_is_done(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from tests.workers.tiny_jobs import a_tiny_job
 from workers.jobs import keys
-from workers.jobs.announcements import Announcements
+from workers.jobs.announcements import listening
 from workers.jobs.card import CascadeCard, StageCard, WorkerCard
 from workers.jobs.events import JobWatcher
 from workers.jobs.image_store import FolderImageStore
@@ -129,7 +129,7 @@ class Scene:
 
     async def end_of(self, job_id: str) -> Job:
         watcher = JobWatcher(self.ledger)
-        async with Announcements(self.redis, {keys.ended(): watcher.ended}):
+        async with listening(self.redis, {keys.ended(): watcher.ended}):
             job = await watcher.wait(job_id, timeout_s=20)
         assert job.status.terminal
         return job

@@ -17,7 +17,6 @@ from app.main import create_app
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, PNG
 from workers.jobs import keys
-from workers.jobs.announcements import Announcements
 from workers.jobs.connect import connect
 from workers.jobs.image_store import FolderImageStore, image_path
 from workers.jobs.job import TEXT_STAGE, ImageResult, JobError, Task
@@ -65,14 +64,14 @@ def serving(settings: ApiSettings) -> Generator[Service]:
     server = uvicorn.Server(config)
     # With the protocol named, asyncio does not wait for an ACK before it sends the rest.
     with (
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening,
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener,
         ThreadPoolExecutor(1) as executor,
     ):
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        service = Service(*listening.getsockname())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        service = Service(*listener.getsockname())
         logging.getLogger().addHandler(service.errors)
-        served = executor.submit(asyncio.run, _serve(server, listening, settings))
+        served = executor.submit(asyncio.run, _serve(server, listener, settings))
         try:
             yield service
         finally:
@@ -81,15 +80,15 @@ def serving(settings: ApiSettings) -> Generator[Service]:
             logging.getLogger().removeHandler(service.errors)
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket, settings: ApiSettings) -> None:
+async def _serve(server: uvicorn.Server, listener: socket.socket, settings: ApiSettings) -> None:
     redis = connect(settings)
     arrived = asyncio.Event()
     painter = Painter(Queue(redis, settings), FolderImageStore(settings.images_dir), arrived)
     channels = dict.fromkeys(map(keys.arrived, STAGES), lambda _: arrived.set())
     try:
-        async with Announcements(redis, channels), asyncio.TaskGroup() as group:
+        async with listening(redis, channels), asyncio.TaskGroup() as group:
             painting = group.create_task(painter.draw_for_ever())
-            await server.serve(sockets=[listening])
+            await server.serve(sockets=[listener])
             painting.cancel()
     finally:
         await redis.aclose()

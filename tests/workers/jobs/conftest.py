@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from workers.jobs import keys
-from workers.jobs.announcements import Announcements
+from workers.jobs.announcements import listening
 from workers.jobs.card import CascadeCard, StageCard, StagePlace, WorkerCard
 from workers.jobs.events import JobWatcher
 from workers.jobs.heartbeat import Heartbeat
@@ -48,7 +48,7 @@ def queue(redis: Redis, queue_settings: QueueSettings) -> Queue:
 @pytest.fixture
 async def watcher(redis: Redis, ledger: Ledger) -> AsyncIterator[JobWatcher]:
     watcher = JobWatcher(ledger)
-    async with Announcements(redis, {keys.ended(): watcher.ended}):
+    async with listening(redis, {keys.ended(): watcher.ended}):
         yield watcher
 
 

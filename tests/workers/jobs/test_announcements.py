@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from app.embedded_queue import EmbeddedQueue
 from tests.workers.jobs.conftest import FAILURE, a_job, alive_since_long, claim_one, encode
 from workers.jobs import announcements, keys
-from workers.jobs.announcements import Announcements
+from workers.jobs.announcements import listening
 from workers.jobs.connect import connect
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
@@ -40,7 +40,7 @@ class Ear:
 
 async def test_each_listener_hears_its_channel_once_it_is_subscribed(redis: Redis) -> None:
     one, other = Ear(), Ear()
-    async with Announcements(redis, {"one": one.listen, "other": other.listen}):
+    async with listening(redis, {"one": one.listen, "other": other.listen}):
         assert await one.next() is None
         assert await other.next() is None
         await redis.publish("one", "a")
@@ -53,7 +53,7 @@ async def test_each_listener_hears_its_channel_once_it_is_subscribed(redis: Redi
 
 async def test_after_it_nothing_listens(redis: Redis) -> None:
     ear = Ear()
-    async with Announcements(redis, {"one": ear.listen}):
+    async with listening(redis, {"one": ear.listen}):
         await ear.next()
     ((_, subscribers),) = await redis.pubsub_numsub("one")
     assert subscribers == 0
@@ -65,7 +65,7 @@ async def test_whatever_makes_a_task_ready_announces_it(
 ) -> None:
     ears = {stage: Ear() for stage in ("text", "32", "128")}
     channels = {keys.arrived(stage): ear.listen for stage, ear in ears.items()}
-    async with Announcements(redis, channels):
+    async with listening(redis, channels):
         for ear in ears.values():
             assert await ear.next() is None
         await ledger.submit(a_job(n=2))
@@ -90,7 +90,7 @@ async def test_an_end_is_announced_once_with_the_job(
     ledger: Ledger, queue: Queue, redis: Redis
 ) -> None:
     ear = Ear()
-    async with Announcements(redis, {keys.ended(): ear.listen}):
+    async with listening(redis, {keys.ended(): ear.listen}):
         assert await ear.next() is None
         canceled, failed = a_job(n=2), a_job()
         for job in (canceled, failed):
@@ -107,7 +107,7 @@ async def test_silence_is_no_loss_while_redis_answers(
 ) -> None:
     monkeypatch.setattr(announcements, "SILENCE_S", 0.05)
     ear = Ear()
-    async with redis.monitor() as monitor, Announcements(redis, {"one": ear.listen}):
+    async with redis.monitor() as monitor, listening(redis, {"one": ear.listen}):
         assert await ear.next() is None
         pings = 0
         while pings < 3:
@@ -118,7 +118,7 @@ async def test_silence_is_no_loss_while_redis_answers(
 
 async def test_a_cut_connection_is_made_again_and_told(redis: Redis) -> None:
     ear = Ear()
-    async with Announcements(redis, {"one": ear.listen}):
+    async with listening(redis, {"one": ear.listen}):
         assert await ear.next() is None
         await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         assert await ear.next() is None
@@ -149,7 +149,7 @@ async def test_a_redis_that_is_away_is_waited_for(
     server.start()
     settings = QueueSettings(redis_url=server.url, data_dir=tmp_path)
     try:
-        async with connect(settings) as client, Announcements(client, {"one": ear.listen}):
+        async with connect(settings) as client, listening(client, {"one": ear.listen}):
             assert await ear.next() is None
             assert server._process is not None
             os.kill(server._process.pid, stops)
