@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench constraints system-packages clean
+.PHONY: help serve test chaos check format bench constraints system-packages clean
 
 # Of all that pip says: what is large enough to wait for, and that it goes on.
 progress := { grep --line-buffered -oE 'Downloading .* [MG]B\)|^Installing collected packages' || true; }
@@ -23,6 +23,9 @@ serve: $(VENV)/serving ## Serve pictures at http://127.0.0.1:8000 (settings: IMA
 
 test: $(VENV)/developing ## Run the whole test suite
 	@$(BIN)/pytest
+
+chaos: $(VENV)/developing ## Kill everything under 1,000 jobs; CHAOS="--seed 7" to do it again
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 check: $(VENV)/developing ## Format, lint, types, architecture
 	@$(BIN)/ruff format --check

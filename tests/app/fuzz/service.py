@@ -17,6 +17,7 @@ from app.main import create_app
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, PNG
 from workers.jobs import keys
+from workers.jobs.announcements import listening
 from workers.jobs.connect import connect
 from workers.jobs.image_store import FolderImageStore, image_path
 from workers.jobs.job import TEXT_STAGE, ImageResult, JobError, Task
