@@ -102,20 +102,28 @@ class Feeder:
         async with self._claiming:
             tasks = await self._patience(self._queue.claim, self._worker, lane.stage, lane.room)
             suspects = [task for task in tasks if self._is_suspect(task)]
+            if suspects:  # first, since one of the others may be what kills us
+                await self._patience(self._queue.hand_back, self._worker, suspects)
             await self._accept(lane, [task for task in tasks if task not in suspects])
             if suspects:
-                await self._patience(self._queue.hand_back, self._worker, suspects)
                 await self._draw_one_alone(lane)
         return bool(tasks)
 
     async def _draw_one_alone(self, lane: Lane) -> None:
         """Holding the lock: no other lane takes in anything meanwhile."""
-        await self._idle.wait()
+        await self._until_nothing_is_left()
         if not self._patience.is_over:
             tasks = await self._patience(self._queue.claim, self._worker, lane.stage, 1)
             await self._accept(lane, tasks)
             if not self._patience.is_over:  # meanwhile: no one would tell that it is idle
-                await self._idle.wait()
+                await self._until_nothing_is_left()
+
+    async def _until_nothing_is_left(self) -> None:
+        """Neither to compute nor to hand on: what is not recorded yet would be blamed as well."""
+        await self._idle.wait()
+        while self._committer.under_way and not self._patience.is_over:
+            await asyncio.wait(list(self._committer.under_way))
+            await self._idle.wait()
 
     async def _accept(self, lane: Lane, tasks: Sequence[Task]) -> None:
         for task in tasks:

@@ -79,4 +79,6 @@ def _table(report: Report) -> Table:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command = typer.Typer(pretty_exceptions_enable=False)
+    command.command()(main)
+    command()

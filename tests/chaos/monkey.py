@@ -45,8 +45,8 @@ MOMENTS = {
 }
 """At which moment of which stage."""
 
-BESIDE = (Fault.QUEUE_KILLED, Fault.API_KILLED, Fault.STORE_FULL)
-"""May happen while another fault happens."""
+BESIDE = (Fault.QUEUE_KILLED, Fault.QUEUE_STOPPED, Fault.API_KILLED, Fault.STORE_FULL)
+"""Happen to no worker, and so may happen while one does that does."""
 
 
 class Monkey:

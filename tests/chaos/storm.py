@@ -28,15 +28,14 @@ class Report:
 
 
 def schedule(faults: int, rng: random.Random) -> list[tuple[Fault, ...]]:
-    """So many faults, all kinds about as often; one in four comes with another beside it."""
+    """So many faults, in rounds: every kind as often, some with another beside it."""
     rounds: list[tuple[Fault, ...]] = []
     kinds = list(Fault)
     while sum(map(len, rounds)) < faults:
         rng.shuffle(kinds)
         for kind in kinds:
-            other = [each for each in BESIDE if kind not in (each, *BESIDE)]
-            beside = rng.random() < 0.25
-            rounds.append((kind, rng.choice(other)) if beside and other else (kind,))
+            is_paired = kind not in BESIDE and rng.random() < 0.25
+            rounds.append((kind, rng.choice(BESIDE)) if is_paired else (kind,))
     return rounds
 
 

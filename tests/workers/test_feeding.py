@@ -10,6 +10,7 @@ from tests.workers.told import DONE, Scene
 from workers.jobs import keys
 from workers.jobs.job import TEXT_STAGE, Task
 from workers.jobs.settings import QueueSettings
+from workers.lane import Outcome
 
 
 async def test_a_task_that_a_worker_died_with_is_drawn_alone_the_last_time(
@@ -28,6 +29,29 @@ async def test_a_task_that_a_worker_died_with_is_drawn_alone_the_last_time(
     company = {job_id: step for step in scene.lane.steps for job_id in step}
     assert [company[job_id] for job_id in suspects] == [[job_id] for job_id in suspects]
     assert any(len(step) > 1 for step in scene.lane.steps)
+
+
+async def test_what_is_being_handed_on_is_not_left_beside_it(
+    redis: Redis, queue_settings: QueueSettings, compute: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next suspect may kill the worker before the picture of the last one is recorded."""
+    twice = queue_settings.model_copy(update={"max_deliveries": 2, "lease_s": 0.2})
+    scene = Scene(redis, twice, compute)
+    suspects = [await scene.submit() for _ in range(2)]
+    await scene.queue.claim("dead", TEXT_STAGE, count=2)
+    await redis.set(keys.worker("judge"), 0, px=60_000)
+    await scene.queue.reclaim("judge", TEXT_STAGE)
+    commit = scene.lane.commit
+
+    async def commit_slowly(outcome: Outcome) -> None:
+        await asyncio.sleep(0.2)  # so long others could be computed beside it
+        assert scene.lane.steps[-1] == [outcome.task.job_id]
+        await commit(outcome)
+
+    monkeypatch.setattr(scene.lane, "commit", commit_slowly)
+    async with scene.running():
+        for job_id in suspects:
+            assert (await scene.end_of(job_id)).error == DONE
 
 
 async def test_a_worker_that_stops_while_it_draws_one_alone_ends_at_once(
