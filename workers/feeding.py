@@ -100,10 +100,12 @@ class Feeder:
     async def _claim(self, lane: Lane) -> bool:
         """False where the queue had none."""
         async with self._claiming:
-            tasks = await self._patience(self._queue.claim, self._worker, lane.stage, lane.room)
+            tasks = await self._patience(
+                self._queue.claim, self._worker, lane.stage, lane.room, beside=True
+            )
             suspects = [task for task in tasks if self._is_suspect(task)]
-            if suspects:  # first, since one of the others may be what kills us
-                await self._patience(self._queue.hand_back, self._worker, suspects)
+            if suspects:  # whose delivery was not counted, so is not to be taken off
+                await self._patience(self._queue.hand_back, self._worker, suspects, counted=True)
             await self._accept(lane, [task for task in tasks if task not in suspects])
             if suspects:
                 await self._draw_one_alone(lane)

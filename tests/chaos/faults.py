@@ -100,7 +100,9 @@ def _be_poisoned() -> None:
 
 
 def _tell_of_tasks(descriptor: int) -> None:
-    def claimed(tasks: list[Task], queue: Queue, worker: str, stage: str, count: int) -> None:
+    def claimed(
+        tasks: list[Task], queue: Queue, worker: str, stage: str, *_: Any, **__: Any
+    ) -> None:
         if tasks:
             tell(descriptor, what="claimed", stage=stage, tasks=[task.name for task in tasks])
 
@@ -124,7 +126,9 @@ def _tell_of_tasks(descriptor: int) -> None:
 
 
 def _step_into(traps: Traps) -> None:
-    def claimed(tasks: list[Task], queue: Queue, worker: str, stage: str, count: int) -> None:
+    def claimed(
+        tasks: list[Task], queue: Queue, worker: str, stage: str, *_: Any, **__: Any
+    ) -> None:
         if tasks:
             traps.step_into(Moment.CLAIMED, stage)
 

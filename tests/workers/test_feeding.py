@@ -66,10 +66,10 @@ async def test_a_worker_that_stops_while_it_draws_one_alone_ends_at_once(
     await scene.queue.reclaim("judge", TEXT_STAGE)
     claim, claims = scene.queue.claim, 0
 
-    async def claim_and_stop(worker: str, stage: str, count: int) -> list[Task]:
+    async def claim_and_stop(worker: str, stage: str, count: int, **more: bool) -> list[Task]:
         nonlocal claims
         claims += 1
-        tasks = await claim(worker, stage, count)
+        tasks = await claim(worker, stage, count, **more)
         if claims == 2:  # the one that is alone
             scene.worker.stop()
         return tasks

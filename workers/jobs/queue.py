@@ -51,13 +51,17 @@ class Queue:
         self._held: defaultdict[tuple[str, str], dict[str, Task]] = defaultdict(dict)
         """By worker and stage, what was claimed through this object and not yet settled."""
 
-    async def claim(self, worker: str, stage: str, count: int) -> list[Task]:
+    async def claim(
+        self, worker: str, stage: str, count: int, *, beside: bool = False
+    ) -> list[Task]:
         """Up to `count` tasks of a stage, none where there are none.
 
+        beside: whether the worker may have others. Then a delivery that is a task's last does not
+        count towards max_deliveries: hand it back, and claim it alone.
         The worker's heartbeat must be there before. A task lost to a failure or cancellation in
         here comes back through `reclaim`, which must not run beside it.
         """
-        rows = await self._run(self._scripts.claim, [stage, worker, count])
+        rows = await self._run(self._scripts.claim, [stage, worker, count, int(beside)])
         tasks = [task for row in rows if (task := _task(stage, *row)) is not None]
         self._held[worker, stage].update((task.name, task) for task in tasks)
         return tasks

@@ -223,6 +223,25 @@ async def test_an_image_that_workers_die_with_is_given_up_and_the_others_are_dra
     assert [image.index for image in failed.images] == [1, 2]
 
 
+async def test_the_last_delivery_counts_only_alone(
+    ledger: Ledger, queue: Queue, redis: Redis, queue_settings: QueueSettings
+) -> None:
+    """A worker may die of what it has beside it, before it can hand the task back."""
+    job = a_job()
+    await ledger.submit(job)
+    await encode(queue)
+    most = queue_settings.max_deliveries
+    await die_with(queue, redis, "32", times=most - 1)
+    for attempt in range(most):
+        (task,) = await queue.claim(f"unlucky-{attempt}", "32", count=1, beside=True)
+        assert task.deliveries == most
+        await queue.reclaim("reclaimer", "32")
+    assert (await claim_one(queue, "doomed", "32")).deliveries == most
+    assert (await ledger.job(job.id)).error is None
+    await queue.reclaim("reclaimer", "32")
+    assert (await ledger.job(job.id)).status is JobStatus.FAILED
+
+
 async def test_a_text_that_workers_die_with_is_given_up(
     ledger: Ledger, queue: Queue, redis: Redis, queue_settings: QueueSettings
 ) -> None:

@@ -3,8 +3,9 @@
 -- first image is among them are running; a job beyond its deadline has expired instead. A text
 -- stays while enough images are to be drawn before its own.
 -- Returns {task, token, deliveries, parameters} for each.
--- ARGV: stage, worker, count.
-local stage, worker, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- ARGV: stage, worker, count, 1 where the worker may have others beside them and else 0: then the
+-- last delivery of a task does not count, since what it dies with may be another.
+local stage, worker, count, beside = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
 -- Drawing has come so far, in virtual time.
 local function advance_clock(priority, score)
@@ -29,7 +30,12 @@ local function deliver(task, score)
       redis.call('HSET', job, 'status', 'running', 'started_at', now())
     end
   end
-  local deliveries = redis.call('HINCRBY', job, deliveries_field(stage, image), 1)
+  local field = deliveries_field(stage, image)
+  local deliveries = (tonumber(redis.call('HGET', job, field)) or 0) + 1
+  local is_last = 1 < settings.max_deliveries and settings.max_deliveries <= deliveries
+  if not is_last or beside == '0' then
+    redis.call('HSET', job, field, deliveries)
+  end
   local token = worker .. '/' .. redis.call('HINCRBY', job, 'claims', 1)
   redis.call('HSET', keys.held .. stage, task, token)
   return {task, token, deliveries, parameters}
