@@ -41,6 +41,8 @@ class StoreWatch:
         while not self._patience.is_over:
             await self._away.wait()
             await self._patience.pause(CHECK_PAUSE_S)
+            if self._patience.is_over:
+                return
             try:
                 await asyncio.to_thread(self._images.check)
             except OSError:

@@ -1,6 +1,7 @@
 """While pictures cannot be stored no work is taken, and none of what is drawn is lost."""
 
 import asyncio
+import logging
 from concurrent.futures import Executor
 
 import pytest
@@ -28,6 +29,15 @@ async def test_a_full_store_is_waited_for(scene: Scene) -> None:
     async with scene.running():
         assert (await scene.end_of(await scene.submit())).error == DONE
     assert len(scene.lane.steps) == 1
+
+
+async def test_of_a_store_that_was_never_away_nothing_is_said(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with scene.running():
+        assert (await scene.end_of(await scene.submit())).error == DONE
+    assert "store" not in caplog.text
 
 
 async def test_no_work_is_taken_until_pictures_can_be_stored_again(
