@@ -42,8 +42,8 @@ PAUSE_S = 0.02
 class EmbeddedQueue:
     """Our own server on a unix socket, its append-only file in `<data_dir>/queue`.
 
-    Accepted jobs survive a stop and, but for the last second, a power cut (appendfsync
-    everysec). The server dies with its parent; on Linux that is the thread that called
+    Accepted jobs survive a stop and, but for the last two seconds, a kill and a power cut
+    (appendfsync everysec). The server dies with its parent; on Linux that is the thread that called
     `start`, so call it from the main thread.
     """
 

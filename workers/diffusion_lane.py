@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
@@ -20,6 +21,8 @@ from workers.jobs.inputs import EMBEDDINGS_KEPT
 from workers.jobs.job import ImageResult, JobError, Task
 from workers.jobs.queue import Effect, Queue
 from workers.lane import Outcome
+
+log = logging.getLogger(__name__)
 
 
 class DiffusionLane:
@@ -125,7 +128,10 @@ class DiffusionLane:
             blocked_by=finished.blocked_by,
         )
         if await self._queue.finish(task, self._worker, image) is Effect.UNWANTED:
-            await asyncio.to_thread(self._images.remove, path)
+            try:
+                await asyncio.to_thread(self._images.remove, path)
+            except OSError as error:
+                log.warning("%s stays, though no one wants it: %s", path, error)
 
     def _store(self, path: str, task: Task, pixels: Tensor) -> bytes:
         return self._images.put(path, png.encode(pixels, self._metadata(task)))

@@ -10,8 +10,10 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
 
 from app.answers import JobAnswer
+from app.auth import Caller
 from app.body import read_json
-from app.dependencies import CallerNow, Card, LinksHere, ServicesNow, WaitSeconds
+from app.dependencies import CallerNow, LinksHere, ServicesNow, WaitSeconds
+from app.links import Links
 from app.openapi import (
     JOB_LINKS,
     QUOTA_HEADERS,
@@ -23,9 +25,11 @@ from app.openapi import (
 from app.policy import Policy
 from app.quotas import quota_headers
 from app.resolve import resolve_order
-from workers.jobs.admission import RequestKey
+from app.services import Services
+from workers.jobs.admission import Allowance, RequestKey
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.job import NewJob, Webhook
+from workers.jobs.ledger import Accepted
 
 ANSWER: dict[str, Any] = {
     "links": JOB_LINKS,
@@ -63,7 +67,6 @@ router = APIRouter(tags=["jobs"])
 async def generate(
     request: Request,
     response: Response,
-    card: Card,
     caller: CallerNow,
     services: ServicesNow,
     links: LinksHere,
@@ -75,19 +78,7 @@ async def generate(
     With `Prefer: wait=N` the answer waits for the job's end, N seconds at most.
     """
     settings = services.settings
-    body = await read_json(request)
-    policy = Policy(caller.priority, settings.webhooks_to_private, settings.quotas.most_at_once)
-    order = resolve_order(body, card, policy)
-    asked = NewJob(
-        owner=caller.owner,
-        priority=order.priority,
-        parameters=order.parameters,
-        deadline_s=order.deadline_s,
-        webhook=None if order.webhook is None else Webhook(url=order.webhook, base=links.base),
-    )
-    accepted = await services.ledger.submit(
-        asked, settings.quotas, _request_key(idempotency_key, body)
-    )
+    accepted = await _accept(await read_json(request), idempotency_key, caller, services, links)
     job = accepted.job
     if wait_s is not None:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
@@ -102,6 +93,30 @@ async def generate(
     if accepted.repeated:
         response.headers["Idempotent-Replayed"] = "true"
     return JobAnswer.of(job, links)
+
+
+async def _accept(
+    body: Any, sent: list[str] | None, caller: Caller, services: Services, links: Links
+) -> Accepted:
+    """The job that there is under the request's key, else a new one.
+
+    The former first: what was accepted stays so while no worker is there, or another card is.
+    """
+    request_key = _request_key(sent, body)
+    known = request_key and await services.ledger.find(caller.owner, request_key)
+    if known:
+        return Accepted(known, Allowance(), repeated=True)
+    quotas = services.settings.quotas
+    policy = Policy(caller.priority, services.settings.webhooks_to_private, quotas.most_at_once)
+    order = resolve_order(body, await services.cards.recent(), policy)
+    asked = NewJob(
+        owner=caller.owner,
+        priority=order.priority,
+        parameters=order.parameters,
+        deadline_s=order.deadline_s,
+        webhook=None if order.webhook is None else Webhook(url=order.webhook, base=links.base),
+    )
+    return await services.ledger.submit(asked, quotas, request_key)
 
 
 def _request_key(sent: list[str] | None, body: Any) -> RequestKey | None:

@@ -146,3 +146,17 @@ async def test_the_longest_key_can_be_used(client: AsyncClient) -> None:
     first = await client.post("/generate", json=CAT, headers=longest)
     again = await client.post("/generate", json=CAT, headers=longest)
     assert again.json()["id"] == first.json()["id"]
+
+
+async def test_what_was_accepted_is_told_also_where_no_worker_is_there(
+    client: AsyncClient, redis: Redis
+) -> None:
+    first = await ask(client)
+    await redis.delete(keys.card())
+    async with asyncio.timeout(10):  # a card is kept for a moment
+        while (await client.get("/readyz")).status_code != 503:
+            await asyncio.sleep(0.01)
+    again = await ask(client)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    other = await client.post("/generate", json=CAT)
+    assert other.status_code == 503

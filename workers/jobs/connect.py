@@ -66,6 +66,7 @@ def queue_errors() -> Generator[None]:
         redis.exceptions.OutOfMemoryError,
         redis.exceptions.ReadOnlyError,
         redis.exceptions.MasterDownError,
+        redis.exceptions.NoScriptError,  # restarted while a script was sent
     ) as error:
         raise QueueUnavailable(f"Redis refuses: {error}") from error
     except redis.exceptions.ResponseError as error:

@@ -60,6 +60,20 @@ class Ledger:
                 wait_ms = answer.get("wait_ms")
                 raise QuotaExceeded(quota, allowance, None if wait_ms is None else wait_ms / 1000)
 
+    async def find(self, owner: str, request_key: RequestKey) -> Job | None:
+        """The owner's job under this key, if there is one: whether or not more could be accepted.
+
+        Raises: RequestKeyReused.
+        """
+        with queue_errors():
+            known: Any = await self._redis.get(keys.idempotency(owner, request_key.key))
+        if known is None:
+            return None
+        fingerprint, job_id = known.decode().split()
+        if fingerprint != request_key.fingerprint:
+            raise RequestKeyReused
+        return await self.job(job_id)
+
     async def job(self, job_id: str) -> Job:
         """The job as it stands.
 

@@ -194,7 +194,7 @@ async def test_an_owner_whose_targets_are_silent_holds_up_no_other(
         await end_a_job(quick.url(), owner="bob")
         async with a_courier(outbox):
             await quick.next()
-            assert silent.count == courier_module.MOST_OF_OWNER
+            assert silent.count <= courier_module.MOST_OF_OWNER
             go_on.set()
 
 
