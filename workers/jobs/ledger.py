@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +73,9 @@ class Ledger:
         fingerprint, job_id = known.decode().split()
         if fingerprint != request_key.fingerprint:
             raise RequestKeyReused
-        return await self.job(job_id)
+        with suppress(JobNotFound):  # its record ends at this very moment
+            return await self.job(job_id)
+        return None
 
     async def job(self, job_id: str) -> Job:
         """The job as it stands.

@@ -47,8 +47,7 @@ if since_ms and now() * 1000 - since_ms >= settings.lease_ms then
     local holder = string.match(token, '^(.*)/%d+$')
     local dead = redis.call('EXISTS', keys.worker .. holder) == 0
     local unknown = holder == worker and believed[task] ~= token
-    -- A job that ended in this very call took its other tasks with it.
-    if (dead or unknown) and owned(stage, task, token) then
+    if dead or unknown then
       take_from(holder, task)
     end
   end
