@@ -10,6 +10,7 @@ from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.job import (
     SAMPLER_WITH_ETA,
     SEEDS,
+    ImageProgress,
     ImageResult,
     Interval,
     Job,
@@ -17,6 +18,7 @@ from workers.jobs.job import (
     JobParameters,
     JobStatus,
     Priority,
+    StageTimes,
 )
 
 JOB_EXAMPLE: dict[str, Any] = {
@@ -27,6 +29,14 @@ JOB_EXAMPLE: dict[str, Any] = {
     "started_at": "2026-01-01T12:00:00.010000Z",
     "finished_at": "2026-01-01T12:00:03.500000Z",
     "deadline_at": None,
+    "queue_position": None,
+    "progress": 1.0,
+    "in_progress": [],
+    "timings": [
+        {"stage": "text", "queued_s": 0.002, "took_s": 0.008},
+        {"stage": "32", "queued_s": 0.001, "took_s": 2.1},
+        {"stage": "128", "queued_s": 0.001, "took_s": 1.4},
+    ],
     "stages": ["32", "128"],
     "parameters": {
         "prompt": "a red apple on a blue background",
@@ -57,6 +67,7 @@ JOB_EXAMPLE: dict[str, Any] = {
     "deleted": False,
     "urls": {
         "self": "http://127.0.0.1:8000/jobs/2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5",
+        "events": "http://127.0.0.1:8000/jobs/2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5/events",
         "cancel": "http://127.0.0.1:8000/jobs/2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5/cancel",
     },
 }
@@ -125,10 +136,52 @@ class ImageAnswer(BaseModel):
         )
 
 
+class ImageInProgress(BaseModel):
+    """A picture that is being drawn."""
+
+    index: int
+    stage: str = Field(description="The one that draws it, or takes it next.")
+    step: int = Field(description="Denoising steps done at the stage.")
+    steps: int = Field(description="Of how many.")
+
+    @classmethod
+    def of(cls, image: ImageProgress) -> "ImageInProgress":
+        """How far the picture is."""
+        return cls(**image.model_dump())
+
+
+class Preview(ImageInProgress):
+    """What a picture looks like so far."""
+
+    url: str = Field(description="A data URL of a small PNG.")
+
+
+class StageTiming(BaseModel):
+    """Where a stage's time went, for all pictures of the job together."""
+
+    stage: str
+    queued_s: float | None = Field(
+        description="From when its first task could be taken to when it was; null until then."
+    )
+    took_s: float | None = Field(
+        description="From there to its latest result so far; null until there is one."
+    )
+
+    @classmethod
+    def of(cls, times: StageTimes) -> "StageTiming":
+        """Seconds, from the moments."""
+        return cls(
+            stage=times.stage,
+            queued_s=_between(times.ready_at, times.claimed_at),
+            took_s=_between(times.claimed_at, times.settled_at),
+        )
+
+
 class JobUrls(BaseModel):
     """Where to go from here."""
 
     self: str
+    events: str
     cancel: str
 
 
@@ -144,6 +197,13 @@ class JobAnswer(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     deadline_at: datetime | None
+    queue_position: int | None = Field(
+        description="While it is queued: how many tasks go first, prompts to be encoded and "
+        "pictures to be begun. Fair shares may put others before it."
+    )
+    progress: float = Field(description="How much of the work on its pictures is done, 0 to 1.")
+    in_progress: list[ImageInProgress] = Field(description="The pictures under way, by index.")
+    timings: list[StageTiming] = Field(description="Of the text, then of each stage in order.")
     stages: list[str] = Field(
         description="The stages that run, in order. `steps`, `guidance_scale`, "
         "`guidance_interval`, `sampler` and `eta` have a value for each; `aug_level` has one for "
@@ -168,13 +228,30 @@ class JobAnswer(BaseModel):
             started_at=_utc_if_any(job.started_at),
             finished_at=_utc_if_any(job.finished_at),
             deadline_at=_utc_if_any(job.deadline_at),
+            queue_position=job.tasks_before,
+            progress=round(job.fraction_done, 4),
+            in_progress=[ImageInProgress.of(image) for image in job.progress],
+            timings=[StageTiming.of(times) for times in job.times],
             stages=[stage.name for stage in job.parameters.stages],
             parameters=ResolvedParameters.of(job.parameters),
             images=[ImageAnswer.of(image, links) for image in job.images],
             error=job.error,
             deleted=job.erased,
-            urls=JobUrls(self=links.job(job.id), cancel=links.cancel(job.id)),
+            urls=JobUrls(
+                self=links.job(job.id),
+                events=links.events(job.id),
+                cancel=links.cancel(job.id),
+            ),
         )
+
+
+class JobList(BaseModel):
+    """Some of the owner's jobs, the newest first."""
+
+    jobs: list[JobAnswer]
+    next: str | None = Field(
+        description="The URL of older ones, null where there are none. What it names may be empty."
+    )
 
 
 class Limits(BaseModel):
@@ -203,6 +280,10 @@ class WebhookSecret(BaseModel):
     """What the owner's webhooks are signed with."""
 
     secret: str = Field(examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"])
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else round(max(0.0, end - start), 6)
 
 
 def _utc_if_any(unix_s: float | None) -> datetime | None:

@@ -23,6 +23,7 @@ from workers.jobs.errors import (
     QueueUnavailable,
     RequestKeyReused,
 )
+from workers.jobs.events import NothingMore
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -164,6 +165,7 @@ def install(app: FastAPI) -> None:
     """Makes every error of the app a problem document."""
     for kind in KINDS:
         app.add_exception_handler(kind, _answer_known)
+    app.add_exception_handler(NothingMore, _answer_nothing_more)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_bug)
@@ -184,6 +186,11 @@ async def _answer_known(request: Request, error: Exception) -> Response:
         detail = DETAILS[error.quota]
         headers = refusal_headers(request.app.state.services.settings.quotas, error)
     return _response(kind.status, detail, kind.remedy, errors, headers)
+
+
+async def _answer_nothing_more(request: Request, error: Exception) -> Response:
+    """By the specification of server-sent events, what tells a client not to come back."""
+    return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 async def _answer_unreadable(request: Request, error: Exception) -> Response:

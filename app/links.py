@@ -11,9 +11,18 @@ class Links:
 
     base: str
 
+    @property
+    def jobs(self) -> str:
+        """Where the owner's jobs are listed."""
+        return f"{self.base}/jobs"
+
     def job(self, job_id: str) -> str:
         """Where the job can be asked for."""
         return f"{self.base}/jobs/{job_id}"
+
+    def events(self, job_id: str) -> str:
+        """Where what happens to the job is told as it happens."""
+        return f"{self.job(job_id)}/events"
 
     def cancel(self, job_id: str) -> str:
         """Where the job can be canceled."""

@@ -16,7 +16,9 @@ from workers.jobs.api_keys import ApiKeys
 from workers.jobs.background import in_background
 from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.connect import connect
-from workers.jobs.events import JobWatcher
+from workers.jobs.events import JobEvents
+from workers.jobs.history import History
+from workers.jobs.watcher import JobWatcher
 from workers.jobs.image_store import FolderImageStore, ImageStore
 from workers.jobs.ledger import Ledger
 from workers.jobs.outbox import Outbox
@@ -66,6 +68,8 @@ class Services:
     settings: ApiSettings
     ledger: Ledger
     watcher: JobWatcher
+    events: JobEvents
+    history: History
     images: ImageStore
     cards: CardReader
     api_keys: ApiKeys
@@ -78,16 +82,17 @@ async def open_services(settings: ApiSettings) -> AsyncGenerator[Services]:
     redis = connect(settings)
     ledger = Ledger(redis, settings)
     watcher = JobWatcher(ledger)
+    events = JobEvents(redis, settings, ledger)
     outbox = Outbox(redis, settings)
     courier = Courier(outbox, allow_private=settings.webhooks_to_private)
 
     def ended(job_id: str | None) -> None:
-        watcher.ended(job_id)
+        watcher.bells.ring(job_id)
         courier.wake()
 
     try:
         async with (
-            listening(redis, {keys.ended(): ended}),
+            listening(redis, {keys.ended(): ended, keys.happened(): events.bells.ring}),
             courier,
             in_background(expire_for_ever(ledger), "deadlines"),
         ):
@@ -95,6 +100,8 @@ async def open_services(settings: ApiSettings) -> AsyncGenerator[Services]:
                 settings=settings,
                 ledger=ledger,
                 watcher=watcher,
+                events=events,
+                history=History(redis, settings),
                 images=FolderImageStore(settings.images_dir),
                 cards=CardReader(redis),
                 api_keys=ApiKeys(redis),

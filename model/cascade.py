@@ -75,6 +75,12 @@ class Cascade:
         """The sizes a picture can be had in: each stage's output."""
         return tuple(stage.spec.size_px for stage in self.stages)
 
+    @property
+    def has_checker(self) -> bool:
+        """Whether a safety checker looks at pictures: what it has not seen is not to be shown."""
+        finishing = self.spec.finishing
+        return finishing is not None and finishing.checker is not None
+
     def generate(
         self,
         prompt: str,

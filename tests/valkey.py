@@ -16,7 +16,7 @@ from workers.jobs.connect import connect
 from workers.jobs.job import JobStatus
 from workers.jobs.settings import QueueSettings
 
-BY_DESIGN = (keys.api_keys(), keys.webhook_secret())
+BY_DESIGN = (keys.api_keys(), keys.webhook_secret(), keys.stages())
 """Those stay until someone takes them away."""
 
 
@@ -49,7 +49,7 @@ async def leaked_keys(client: Redis) -> list[str]:
 
     Without a TTL may be what is there by design, and what is about living jobs alone: their
     records, tasks, artifacts, embeddings, deadlines, counts and idempotency keys, and their
-    owners' shares. Webhooks may wait for jobs that have ended.
+    owners' shares and lists. Webhooks may wait for jobs that have ended.
     """
     return leaks_in(await read_all(client))
 
@@ -62,7 +62,8 @@ def leaks_in(stored: Mapping[str, tuple[int, Any]]) -> list[str]:
         if name.startswith(keys.job(""))
     }
     living = {job_id: record for job_id, record in records.items() if _lives(record)}
-    shares = {keys.share(record[b"owner"].decode()) for record in living.values()}
+    owners = {record[b"owner"].decode() for record in living.values()}
+    about_owners = {key(owner) for owner in owners for key in (keys.share, keys.jobs)}
 
     def is_kept(name: str, ttl_s: int, value: Any) -> bool:
         if name == keys.queued():
@@ -71,7 +72,7 @@ def leaks_in(stored: Mapping[str, tuple[int, Any]]) -> list[str]:
             return _jobs_of(name, value) <= records.keys() - living.keys()
         if name.startswith(keys.artifacts("")):
             return name.removeprefix(keys.artifacts("")) in living
-        if ttl_s >= 0 or name in BY_DESIGN or name in shares:
+        if ttl_s >= 0 or name in BY_DESIGN or name in about_owners:
             return True
         about = _jobs_of(name, value)
         return bool(about) and about <= living.keys()
@@ -100,6 +101,8 @@ async def read_all(client: Redis) -> dict[str, tuple[int, Any]]:
 READERS: Mapping[str, Callable[[Any, str], object]] = {
     "hash": lambda pipeline, name: pipeline.hgetall(name),
     "string": lambda pipeline, name: pipeline.get(name),
+    "set": lambda pipeline, name: pipeline.smembers(name),
+    "stream": lambda pipeline, name: pipeline.xrange(name),
     "zset": lambda pipeline, name: pipeline.zrange(name, 0, -1),
 }
 

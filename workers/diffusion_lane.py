@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from torch import Tensor
@@ -19,8 +20,9 @@ from workers.jobs.errors import ImageStoreUnavailable, InputExpired
 from workers.jobs.image_store import ImageStore, image_path
 from workers.jobs.inputs import EMBEDDINGS_KEPT
 from workers.jobs.job import ImageResult, JobError, Task
-from workers.jobs.queue import Effect, Queue
+from workers.jobs.queue import Effect, Queue, Reached
 from workers.lane import Outcome
+from workers.previews import Preview, Previewer
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class DiffusionLane:
         self._worker = worker
         self._cascade = cascade
         self._tasks: dict[str, Task] = {}
+        self._previewer = Previewer(engine)
+        self._previews: deque[Preview] = deque()
         # One tensor for equal bytes, which the stage prepares once: images of one job share their
         # text, and nearly all share the empty negative prompt.
         self._embedding = lru_cache(EMBEDDINGS_KEPT)(tensors.from_bytes)
@@ -58,6 +62,8 @@ class DiffusionLane:
             await self._queue.fail(task, self._worker, expired)
             return
         self._tasks[task.key] = task
+        if task.is_followed:
+            self.watch([*self._previewer.watched, task.key])
         self._engine.admit(
             Admission(
                 key=task.key,
@@ -77,8 +83,30 @@ class DiffusionLane:
                 self._engine.cancel(key)
                 self._tasks.pop(key, None)
 
+    def progress(self) -> list[Reached]:
+        return [
+            Reached(task, flight.step, flight.steps)
+            for flight in self._engine.flights()
+            if (task := self._tasks.get(flight.key)) is not None
+        ]
+
+    def watch(self, keys: Iterable[str]) -> None:
+        # What the safety checker may block is not shown before it has looked.
+        if not self._cascade.has_checker:
+            self._previewer.watched = frozenset(keys)
+
+    def take_previews(self) -> list[tuple[Reached, bytes]]:
+        taken: list[tuple[Reached, bytes]] = []
+        while self._previews:
+            preview = self._previews.popleft()
+            flight = preview.flight
+            if (task := self._tasks.get(flight.key)) is not None:
+                taken.append((Reached(task, flight.step, flight.steps), preview.png))
+        return taken
+
     def compute(self) -> list[Outcome]:
         ended = [(self._tasks.pop(each.key, None), each) for each in self._engine.step()]
+        self._previews.extend(self._previewer.draw())
         # Without a task it was dropped while the step was under way.
         return [self._outcome(task, each) for task, each in ended if task is not None]
 

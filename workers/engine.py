@@ -53,6 +53,19 @@ class _Image:
 
 
 @dataclass(frozen=True)
+class Flight:
+    """How far an image is: steps done, of how many.
+
+    x0: [3, H, W] float32, about [-1, 1], the clean image as predicted so far.
+    """
+
+    key: str
+    step: int
+    steps: int
+    x0: Tensor
+
+
+@dataclass(frozen=True)
 class Drawn:
     """output: [3, S, S] float16 in [-1, 1], on the CPU."""
 
@@ -76,7 +89,7 @@ class StageEngine:
     takes two where it is guided, and more where it is larger. One image is stepped whatever it
     takes. Where memory ends earlier, the capacity shrinks and stays so.
     `step` belongs to one thread; `admit` and `cancel` may be called from another meanwhile and
-    take effect before the next step.
+    take effect before the next step; so may `flights`.
     """
 
     def __init__(self, stage: Stage, capacity: int):
@@ -104,6 +117,14 @@ class StageEngine:
         image = self._images.get(key)
         if image is not None:
             image.is_cancelled = True
+
+    def flights(self) -> list[Flight]:
+        """The images that have taken a step, in the order they came."""
+        return [
+            Flight(image.admission.key, flying.steps_done, len(flying.plan), flying.x0)
+            for image in self._in_order()
+            if (flying := image.trajectory) is not None and flying.steps_done > 0
+        ]
 
     def step(self) -> list[Drawn | Failed]:
         """Advance the images in flight by one denoising step; return those that end with it.

@@ -26,6 +26,7 @@ from workers.jobs.image_store import ImageStore
 from workers.jobs.queue import Queue
 from workers.lane import Lane
 from workers.patience import Patience
+from workers.reporting import Reporter
 from workers.settings import WorkerSettings
 from workers.storing import StoreWatch
 from workers.turns import Turns
@@ -75,6 +76,7 @@ class Worker:
             self.name, queue, self._patience, self._store, settings.max_deliveries, self._committed
         )
         self._feeder = Feeder(self.name, lanes, queue, settings, self._patience, self._committer)
+        self._reporter = Reporter(lanes, queue, self._patience)
 
     def stop(self) -> None:
         """Finish the step under way, commit what it finished, hand back the rest, let run() return.
@@ -84,6 +86,7 @@ class Worker:
         self._patience.end()
         self._store.wake()
         self._feeder.wake_all()
+        self._reporter.wake()
 
     async def run(self) -> None:
         """Work until stop(), waiting for Redis where it is away.
@@ -107,7 +110,7 @@ class Worker:
 
     async def _serve(self) -> None:
         """Run all loops; the first that ends, by stop() or by a bug, ends the others."""
-        loops = [self._compute_until_stopped(), self._store.watch()]
+        loops = [self._compute_until_stopped(), self._store.watch(), self._reporter.report()]
         loops += [self._feeder.feed(lane) for lane in self._lanes]
         running = [asyncio.create_task(loop) for loop in loops]
         try:
@@ -145,6 +148,7 @@ class Worker:
             self._computing = lane
             outcomes = await loop.run_in_executor(self._compute, lane.compute)
             self._computing = None
+            self._reporter.wake()
             for outcome in outcomes:
                 self._committer.begin(lane, outcome)
             if outcomes:

@@ -1,13 +1,19 @@
-"""A job as it stands, and its end by its owner. Another's job is as good as none."""
+"""Jobs as they stand, and their end by their owner. Another's job is as good as none."""
 
 import asyncio
+from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.answers import JobAnswer
-from app.dependencies import LinksHere, OwnJob, ServicesNow, WaitSeconds
+from app.answers import JobAnswer, JobList
+from app.dependencies import CallerNow, LinksHere, OwnJob, ServicesNow, WaitSeconds
 from app.openapi import JOB_LINKS, Responses, headers, problems
 from workers.jobs.errors import ImageStoreUnavailable
+from workers.jobs.job import Job, JobStatus
+
+MAX_CURSOR = 2**53
 
 READ: Responses = {
     200: {
@@ -19,6 +25,57 @@ READ: Responses = {
 ENDED: Responses = {200: {"links": JOB_LINKS}, **problems(404, 503)}
 
 router = APIRouter(tags=["jobs"])
+
+
+class JobsAsked(BaseModel):
+    """Which jobs are to be listed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: JobStatus | None = Field(default=None, description="Only those that stand so.")
+    prompt: str | None = Field(
+        default=None, description="Only those whose prompt has this text in it, in any case."
+    )
+    limit: int = Field(default=20, ge=1, le=100, description="The most jobs of one answer.")
+    cursor: int | None = Field(
+        default=None, ge=0, le=MAX_CURSOR, description="As the `next` of an answer has it."
+    )
+
+    def wanted(self, job: Job) -> bool:
+        """Whether the job is one of them."""
+        if self.status is not None and job.status is not self.status:
+            return False
+        return self.prompt is None or self.prompt.casefold() in job.parameters.prompt.casefold()
+
+    def after(self, cursor: int) -> str:
+        """The query of the answer that follows."""
+        asked = self.model_dump(exclude_none=True, exclude_defaults=True)
+        return urlencode({**asked, "cursor": cursor})
+
+
+@router.get(
+    "/jobs",
+    summary="The owner's jobs, the newest first",
+    responses={200: {"headers": headers("Cache-Control")}, **problems(422, 503)},
+)
+async def list_jobs(
+    response: Response,
+    asked: Annotated[JobsAsked, Query()],
+    caller: CallerNow,
+    services: ServicesNow,
+    links: LinksHere,
+) -> JobList:
+    """As long as their records are kept; deleted ones are not listed.
+
+    Of many jobs that are not wanted an answer skips some thousands at most: it may have fewer jobs
+    than its limit, or none, and a `next` all the same.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    page = await services.history.page(caller.owner, asked.limit, asked.cursor, asked.wanted)
+    return JobList(
+        jobs=[JobAnswer.of(job, links) for job in page.jobs],
+        next=None if page.before is None else f"{links.jobs}?{asked.after(page.before)}",
+    )
 
 
 @router.get("/jobs/{job_id}", summary="A job as it stands", responses=READ)

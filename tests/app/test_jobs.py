@@ -11,7 +11,7 @@ from app.main import create_app
 from app.settings import ApiSettings
 from tests.app.conftest import PNG, PlayedWorker
 from workers.jobs import keys
-from workers.jobs.events import JobWatcher
+from workers.jobs.watcher import JobWatcher
 from workers.jobs.job import TEXT_STAGE
 from workers.jobs.queue import Effect
 
@@ -75,7 +75,7 @@ async def test_an_unknown_job_is_not_found(client: AsyncClient, prefer: str) -> 
 
 async def until_waiting(watcher: JobWatcher, job_id: str) -> None:
     async with asyncio.timeout(10):
-        while not watcher.waiting(job_id):
+        while not watcher.bells.waiting(job_id):
             await asyncio.sleep(0)
 
 

@@ -12,7 +12,7 @@ from tests.workers.tiny_jobs import a_tiny_job
 from workers.jobs import keys
 from workers.jobs.announcements import listening
 from workers.jobs.card import CascadeCard, StageCard, WorkerCard
-from workers.jobs.events import JobWatcher
+from workers.jobs.watcher import JobWatcher
 from workers.jobs.image_store import FolderImageStore
 from workers.jobs.job import TEXT_STAGE, Job, JobError, Task
 from workers.jobs.ledger import Ledger
@@ -129,7 +129,7 @@ class Scene:
 
     async def end_of(self, job_id: str) -> Job:
         watcher = JobWatcher(self.ledger)
-        async with listening(self.redis, {keys.ended(): watcher.ended}):
+        async with listening(self.redis, {keys.ended(): watcher.bells.ring}):
             job = await watcher.wait(job_id, timeout_s=20)
         assert job.status.terminal
         return job

@@ -1,58 +1,191 @@
-"""Waits for jobs to end, without polling."""
+"""What happens to jobs, told to those who follow them: nothing missed, nothing twice.
 
-import asyncio
-from collections import defaultdict
+What happens to a job is kept in a stream as long as someone follows it, and FOLLOWED_S longer, so
+that who loses the connection goes on from the last id, with any API. Who begins, or comes back
+later, is told first how the job stands.
+"""
 
-from workers.jobs.job import Job
+import json
+from asyncio import get_running_loop
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis.asyncio import Redis
+
+from workers.jobs import keys
+from workers.jobs.bells import Bells
+from workers.jobs.connect import queue_errors
+from workers.jobs.job import ImageProgress, ImageResult, Job
 from workers.jobs.ledger import Ledger
+from workers.jobs.record import read_fields, read_progress
+from workers.jobs.scripts import source
+from workers.jobs.settings import QueueSettings
+
+FOLLOWED_S = 60
+"""Events are kept for so long after a follower has looked."""
+
+LOOK_S = 15.0
+"""Without news, a follower looks as often; of a queued job as often as LOOK_QUEUED_S."""
+
+LOOK_QUEUED_S = 2.0
 
 
-class JobWatcher:
-    """Wakes those who wait for a job; `ended` is its ear."""
+class EventKind(StrEnum):
+    """What an event tells. The Lua transitions use the same words."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    STATE = "state"
+    PROGRESS = "progress"
+    PREVIEW = "preview"
+    IMAGE = "image"
+    END = "end"
+
+
+@dataclass(frozen=True)
+class JobStands:
+    """kind STATE or END: the job as it stands. id: None where it is only that others moved on."""
+
+    id: str | None
+    kind: EventKind
+    job: Job
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """The images under way, by index."""
+
+    id: str
+    images: tuple[ImageProgress, ...]
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """What an image looks like so far. png: of PREVIEW_PX a side at most."""
+
+    id: str
+    image: ImageProgress
+    png: bytes
+
+
+@dataclass(frozen=True)
+class ImageDone:
+    """An image is finished."""
+
+    id: str
+    image: ImageResult
+
+
+Event = JobStands | Progressed | Previewed | ImageDone
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a follower sees who looks: after is the id of the latest event that it knows then.
+
+    is_news: whether it has to be told how the job stands, since events before `after` are gone.
+    """
+
+    job: Job
+    after: str
+    is_news: bool
+
+
+class NothingMore(Exception):
+    """The job has ended, and the follower knows."""
+
+
+class JobEvents:
+    """One process's view of what happens to jobs. bells: to be rung for keys.happened()."""
+
+    def __init__(self, redis: Redis, settings: QueueSettings, ledger: Ledger) -> None:
+        self._redis = redis
         self._ledger = ledger
-        self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._follow = redis.register_script(source("follow", settings))
+        self.bells = Bells()
 
-    def ended(self, job_id: str | None) -> None:
-        """A Listener for keys.ended(). None: anyone's job may have ended, so everyone looks."""
-        for each in list(self._waiters) if job_id is None else [job_id]:
-            for woken in self._waiters.get(each, ()):
-                woken.set()
+    async def look(self, job_id: str, after: str | None = None) -> Look:
+        """Begins to follow a job, or goes on after the event of this id; for `follow`.
 
-    async def wait(self, job_id: str, timeout_s: float) -> Job:
-        """The job when it has ended, or as it stands after `timeout_s`.
+        Raises: JobNotFound, QueueUnavailable; NothingMore where `after` is the job's end.
+        """
+        with queue_errors():
+            row: Any = await self._follow([], [job_id, after or "", FOLLOWED_S])
+        fields, tasks_before, latest, goes_on = row
+        job = read_fields(job_id, fields, tasks_before)
+        if latest := latest.decode():
+            is_over = job.status.terminal and after is not None and goes_on and after == latest
+        else:
+            latest = _after_its_end(job)
+            is_over = after is not None and _order(after) >= _order(latest)
+        if is_over:
+            raise NothingMore
+        if goes_on:
+            assert after is not None
+            return Look(job, after, is_news=False)
+        return Look(job, latest, is_news=True)
+
+    async def follow(self, look: Look) -> AsyncGenerator[Event]:
+        """What happens to the job from then on, until its end.
 
         Raises: JobNotFound, QueueUnavailable.
         """
-        deadline_s = asyncio.get_running_loop().time() + timeout_s
-        woken = asyncio.Event()
-        self._waiters[job_id].add(woken)
-        try:
-            in_time = True
-            # Listen first, look second: an end between the two is not missed.
-            while not (job := await self._ledger.job(job_id)).status.terminal and in_time:
-                in_time = await _set_before(woken, deadline_s)
-                woken.clear()
-            return job
-        finally:
-            self._forget(job_id, woken)
+        clock = get_running_loop().time
+        job_id, tasks_before = look.job.id, look.job.tasks_before
+        with self.bells.of(job_id) as bell:
+            while True:
+                job, after = look.job, look.after
+                if look.is_news:
+                    yield JobStands(after, _kind_of(job), job)
+                    if job.status.terminal:
+                        return
+                elif job.tasks_before not in (None, tasks_before):
+                    yield JobStands(None, EventKind.STATE, job)
+                tasks_before = job.tasks_before
+                look_at_s = clock() + (LOOK_S if tasks_before is None else LOOK_QUEUED_S)
+                while (events := await self._since(job_id, after)) is not None:
+                    for event in events:
+                        yield event
+                        after = event.id or after
+                        if isinstance(event, JobStands) and event.kind is EventKind.END:
+                            return
+                    if clock() >= look_at_s or not await bell.rings_before(look_at_s):
+                        break
+                look = await self.look(job_id, after)
 
-    def waiting(self, job_id: str) -> int:
-        """How many wait for this job."""
-        return len(self._waiters.get(job_id, ()))
+    async def _since(self, job_id: str, after: str) -> list[Event] | None:
+        """None where some may be gone: the stream is, or was cut beyond `after`."""
+        with queue_errors():
+            rows: Any = await self._redis.xrange(keys.events(job_id), after)
+        if not rows or rows[0][0].decode() != after:
+            return None
+        return [await self._event(job_id, event_id.decode(), row) for event_id, row in rows[1:]]
 
-    def _forget(self, job_id: str, woken: asyncio.Event) -> None:
-        self._waiters[job_id].discard(woken)
-        if not self._waiters[job_id]:
-            del self._waiters[job_id]
+    async def _event(self, job_id: str, event_id: str, fields: dict[bytes, bytes]) -> Event:
+        kind, value = EventKind(fields[b"kind"].decode()), fields[b"value"]
+        match kind:
+            case EventKind.PROGRESS:
+                images = tuple(read_progress(*image) for image in json.loads(value))
+                return Progressed(event_id, images)
+            case EventKind.PREVIEW:
+                return Previewed(event_id, read_progress(*json.loads(value)), fields[b"png"])
+            case EventKind.IMAGE:
+                return ImageDone(event_id, ImageResult.model_validate_json(value))
+            case _:
+                return JobStands(event_id, kind, await self._ledger.job(job_id))
 
 
-async def _set_before(event: asyncio.Event, deadline_s: float) -> bool:
-    """Waits for the event; False where the loop's clock reaches the deadline first."""
-    try:
-        async with asyncio.timeout_at(deadline_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
+def _kind_of(job: Job) -> EventKind:
+    return EventKind.END if job.status.terminal else EventKind.STATE
+
+
+def _after_its_end(job: Job) -> str:
+    """An id for the end of a job whose events are gone: later than all that there were."""
+    assert job.finished_at is not None
+    return f"{int(job.finished_at * 1000) + 1000}-0"
+
+
+def _order(event_id: str) -> tuple[int, int]:
+    """Ids by when they were given."""
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number)

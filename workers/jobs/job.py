@@ -163,6 +163,30 @@ def new_job_id() -> str:
     return secrets.token_hex(16)
 
 
+class ImageProgress(Record):
+    """An image that is being drawn."""
+
+    index: int = Field(ge=0)
+    stage: str
+    """The one that draws it, or takes it next."""
+    step: int = Field(ge=0)
+    """Denoising steps done at the stage."""
+    steps: int = Field(gt=0)
+    """Of how many."""
+
+
+class StageTimes(Record):
+    """When a stage began and ended with a job, in unix seconds; None where it has not."""
+
+    stage: str
+    ready_at: float | None = None
+    """Its first task could have been claimed."""
+    claimed_at: float | None = None
+    """Its first task was."""
+    settled_at: float | None = None
+    """Its latest result so far was recorded."""
+
+
 class Webhook(Record):
     """Whom to tell that a job has ended."""
 
@@ -182,6 +206,8 @@ class NewJob(Record):
     deadline_s: float | None = Field(default=None, gt=0)
     """From the moment it is accepted; a job that is not done by then expires."""
     webhook: Webhook | None = None
+    traceparent: str | None = None
+    """The span that it is part of, as W3C Trace Context writes it."""
 
 
 class Job(Record):
@@ -201,8 +227,28 @@ class Job(Record):
     finished_at: float | None = None
     deadline_at: float | None = None
     webhook: Webhook | None = None
+    traceparent: str | None = None
     erased: bool = False
     """Its owner has deleted it: prompts and images are gone."""
+    tasks_before: int | None = None
+    """Of a queued job: how many tasks go first, texts to be encoded and images to be begun."""
+    progress: tuple[ImageProgress, ...] = ()
+    """Of the images under way, by index."""
+    times: tuple[StageTimes, ...] = ()
+    """Of the text, then of each stage in order."""
+
+    @property
+    def fraction_done(self) -> float:
+        """Of the work of all its images, 0 to 1."""
+        stages = self.parameters.stages
+        work = sum(stage.pixels_stepped for stage in stages)
+        done = work * len(self.images)
+        for image in self.progress:
+            stage = self.parameters.stage(image.stage)
+            before = stages[: stages.index(stage)]
+            done += sum(each.pixels_stepped for each in before)
+            done += stage.pixels_stepped * image.step / image.steps
+        return min(1.0, done / (work * self.parameters.n))
 
 
 class Task(Record):
@@ -216,6 +262,10 @@ class Task(Record):
     deliveries: int
     """How often this task has been handed to a worker, this time included."""
     parameters: JobParameters
+    traceparent: str | None = None
+    """The span that its job is part of."""
+    is_followed: bool = False
+    """Whether someone watches it being drawn."""
 
     @property
     def key(self) -> str:

@@ -29,6 +29,25 @@ def held(stage: str) -> str:
     return f"{PREFIX}held:{stage}"
 
 
+def stages() -> str:
+    """Set: every stage that ever had a task. No TTL: as many names as cascades had stages."""
+    return f"{PREFIX}stages"
+
+
+def jobs(owner: str) -> str:
+    """Sorted set: the owner's jobs, scored with the unix us of their acceptance, each another.
+
+    No TTL while the owner has images queued; retention_s from the last of them. A job whose record
+    is gone leaves when others come.
+    """
+    return f"{PREFIX}jobs:{owner}"
+
+
+def events(job_id: str) -> str:
+    """Stream: what happens to a job while someone follows it. FOLLOWED_S from their last look."""
+    return f"{PREFIX}events:{job_id}"
+
+
 def artifacts(job_id: str) -> str:
     """Hash: what the stages of a job have made, by `artifact_field`.
 
@@ -130,6 +149,11 @@ def ended() -> str:
     return f"{PREFIX}ended"
 
 
+def happened() -> str:
+    """Pub/sub channel, not a key: the id of each followed job that something happens to."""
+    return f"{PREFIX}happened"
+
+
 def arrived(stage: str) -> str:
     """Pub/sub channel, not a key: a stage has a task that no worker has yet."""
     return f"{PREFIX}arrived:{stage}"
@@ -137,8 +161,8 @@ def arrived(stage: str) -> str:
 
 def for_scripts() -> Mapping[str, str]:
     """What the Lua transitions know as `keys.<name>`; most take an id or a stage at the end."""
-    makers = (job, ready, held, artifacts, rate, share, worker, arrived)
-    fixed = (deadlines, queued, clock, webhooks, workers, ended)
+    makers = (job, ready, held, jobs, events, artifacts, rate, share, worker, arrived)
+    fixed = (stages, deadlines, queued, clock, webhooks, workers, ended, happened)
     return {make.__name__: make("") for make in makers} | {make.__name__: make() for make in fixed}
 
 

@@ -13,7 +13,7 @@ from workers.jobs.admission import UNLIMITED, Allowance, QuotaExceeded, Quotas, 
 from workers.jobs.connect import queue_errors
 from workers.jobs.errors import JobNotFound, RequestKeyReused
 from workers.jobs.job import TEXT_STAGE, Job, NewJob
-from workers.jobs.record import read_job
+from workers.jobs.record import read_fields
 from workers.jobs.scripts import Scripts
 from workers.jobs.settings import QueueSettings
 
@@ -51,7 +51,8 @@ class Ledger:
         allowance = _allowance(answer)
         match answer["outcome"]:
             case "accepted":
-                return Accepted(_accepted(job, float(answer["created_at"])), allowance)
+                fields = [field.encode() for field in answer["fields"]]
+                return Accepted(read_fields(job.id, fields, answer["tasks_before"]), allowance)
             case "repeated":
                 job_id = answer["job_id"]  # our own where the client sent it again by itself
                 return Accepted(await self.job(job_id), allowance, repeated=job_id != job.id)
@@ -83,10 +84,8 @@ class Ledger:
         Raises: JobNotFound.
         """
         with queue_errors():
-            record: Any = await self._redis.hgetall(keys.job(job_id))
-        if not record:
-            raise JobNotFound(job_id)
-        return read_job(job_id, record)
+            fields, tasks_before = await self._scripts.read([], [job_id])
+        return read_fields(job_id, fields, tasks_before)
 
     async def cancel(self, job_id: str) -> bool:
         """Ends a job at the next step; what is done of it stays. False where it had ended."""
@@ -129,22 +128,12 @@ def _asked(job: NewJob, quotas: Quotas, request_key: RequestKey | None) -> Mappi
         asked["deadline_s"] = job.deadline_s
     if job.webhook is not None:
         asked["webhook"] = job.webhook.model_dump_json()
+    if job.traceparent is not None:
+        asked["traceparent"] = job.traceparent
     if request_key is not None:
         asked["idempotency"] = keys.idempotency(job.owner, request_key.key)
         asked["fingerprint"] = request_key.fingerprint
     return asked
-
-
-def _accepted(job: NewJob, created_at: float) -> Job:
-    return Job(
-        id=job.id,
-        owner=job.owner,
-        priority=job.priority,
-        parameters=job.parameters,
-        created_at=created_at,
-        deadline_at=None if job.deadline_s is None else created_at + job.deadline_s,
-        webhook=job.webhook,
-    )
 
 
 def _allowance(answer: Mapping[str, Any]) -> Allowance:

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
 from workers.jobs.job import Job, Record, Webhook
-from workers.jobs.record import read_job
+from workers.jobs.record import read_fields
 from workers.jobs.scripts import source
 from workers.jobs.settings import QueueSettings
 
@@ -124,7 +124,7 @@ def _delivery(job_id: str, attempt: int, record: list[bytes]) -> Delivery | None
         log.warning("webhook of job %s: given up, since the job's record is gone", job_id)
         return None
     try:
-        job = read_job(job_id, dict(zip(record[::2], record[1::2], strict=True)))
+        job = read_fields(job_id, record, tasks_before=-1)
         return Delivery.model_validate({"job": job, "webhook": job.webhook, "attempt": attempt})
     except (KeyError, ValueError):
         log.exception("webhook of job %s: its record is of another version of imagen", job_id)

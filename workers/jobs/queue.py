@@ -7,6 +7,7 @@ holds the task, and tasks are held only while their job lives.
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import groupby
 from typing import Any
@@ -28,6 +29,31 @@ from workers.jobs.settings import QueueSettings
 log = logging.getLogger(__name__)
 
 
+class Tally:
+    """Is told what the queue does; this one lets it pass."""
+
+    def reclaimed(self, stage: str, tasks: int) -> None:
+        """So many tasks of dead workers are ready again."""
+
+    def gave_up(self, stage: str, tasks: int) -> None:
+        """So many tasks have failed, since too many workers died with them."""
+
+    def fenced(self, stage: str) -> None:
+        """A result came too late: the task is another's, or its job has ended."""
+
+    def image_done(self, seconds: float) -> None:
+        """An image is recorded, so long after its job was accepted."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a task is: denoising steps done, of how many."""
+
+    task: Task
+    step: int
+    steps: int
+
+
 class Effect(IntEnum):
     """What became of a finished image."""
 
@@ -45,9 +71,10 @@ class Queue:
     transition that did take effect is not repeated, it is refused.
     """
 
-    def __init__(self, redis: Redis, settings: QueueSettings) -> None:
+    def __init__(self, redis: Redis, settings: QueueSettings, tally: Tally | None = None) -> None:
         self._scripts = Scripts(redis, settings)
         self._inputs = Inputs(redis)
+        self._tally = tally or Tally()
         self._held: defaultdict[tuple[str, str], dict[str, Task]] = defaultdict(dict)
         """By worker and stage, what was claimed through this object and not yet settled."""
 
@@ -72,7 +99,11 @@ class Queue:
         Returns the tasks that the worker has lost: what it makes of them counts no more.
         """
         held = self._held[worker, stage]
-        lost = await self._run(self._scripts.reclaim, [stage, worker, *_tokens(held.values())])
+        reclaimed, given_up, lost = await self._run(
+            self._scripts.reclaim, [stage, worker, *_tokens(held.values())]
+        )
+        self._tally.reclaimed(stage, reclaimed)
+        self._tally.gave_up(stage, given_up)
         return [held.pop(name.decode()) for name in lost if name.decode() in held]
 
     def held(self, worker: str) -> list[Task]:
@@ -131,15 +162,34 @@ class Queue:
         """
         return await self._inputs.of(task)
 
+    async def progress(self, reached: Sequence[Reached]) -> set[str]:
+        """Tells how far tasks of one stage are; those that the worker has lost are left out.
+
+        Returns the keys of those whose jobs someone follows.
+        """
+        told: list[EncodableT] = []
+        for each in reached:
+            told += [each.task.name, each.task.token, each.step, each.steps]
+        followed = await self._run(self._scripts.progress, [reached[0].task.stage, *told])
+        names = {name.decode() for name in followed}
+        return {each.task.key for each in reached if each.task.name in names}
+
+    async def preview(self, reached: Reached, png: bytes) -> None:
+        """Shows what an image looks like so far to those who follow its job."""
+        await self._run(
+            self._scripts.preview, [*_fence(reached.task), reached.step, reached.steps, png]
+        )
+
     async def commit(self, task: Task, worker: str, output: bytes, next_stage: str) -> bool:
         """Ends a stage that another follows: keeps the output for it, moves the task on.
 
         Returns False where the task is no longer this worker's or its job has ended.
         """
         output_field = keys.artifact_field(task.image, task.stage)
+        steps = task.parameters.stage(next_stage).steps
         effect = await self._run(
             self._scripts.commit,
-            [*_fence(task), next_stage, output_field, output, input_field(task)],
+            [*_fence(task), next_stage, steps, output_field, output, input_field(task)],
         )
         return self._settled(task, worker, effect)
 
@@ -148,7 +198,11 @@ class Queue:
         recorded = [image_field(task.image), image.model_dump_json(), input_field(task)]
         effect = await self._run(self._scripts.finish, [*_fence(task), *recorded])
         self._forget(task, worker)
-        return Effect(effect)
+        if isinstance(effect, int):
+            self._tally.fenced(task.stage)
+            return Effect(effect)
+        self._tally.image_done(float(effect))
+        return Effect.DONE
 
     async def fail(self, task: Task, worker: str, error: JobError) -> bool:
         """Fails the task's image, or with its text the whole job, for the reason given.
@@ -165,6 +219,8 @@ class Queue:
 
     def _settled(self, task: Task, worker: str, effect: int) -> bool:
         self._forget(task, worker)
+        if not effect:
+            self._tally.fenced(task.stage)
         return effect == 1
 
     def _forget(self, task: Task, worker: str) -> None:
@@ -174,7 +230,15 @@ class Queue:
             del held[task.name]
 
 
-def _task(stage: str, name: bytes, token: bytes, deliveries: int, parameters: bytes) -> Task | None:
+def _task(
+    stage: str,
+    name: bytes,
+    token: bytes,
+    deliveries: int,
+    parameters: bytes,
+    traceparent: bytes,
+    is_followed: int,
+) -> Task | None:
     """None for one that another version wrote: `reclaim` leaves it to who can read it."""
     try:
         read = JobParameters.model_validate_json(parameters)
@@ -187,6 +251,8 @@ def _task(stage: str, name: bytes, token: bytes, deliveries: int, parameters: by
         token=token.decode(),
         deliveries=deliveries,
         parameters=read,
+        traceparent=traceparent.decode() or None,
+        is_followed=bool(is_followed),
     )
 
 

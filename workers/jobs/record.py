@@ -1,9 +1,12 @@
 """How a job lies in its Redis hash. The Lua transitions write the same field names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from workers.jobs.errors import JobNotFound
 from workers.jobs.job import (
+    TEXT_STAGE,
+    ImageProgress,
     ImageResult,
     Job,
     JobError,
@@ -11,10 +14,12 @@ from workers.jobs.job import (
     JobStatus,
     Priority,
     Record,
+    StageTimes,
     Webhook,
 )
 
 IMAGE_FIELD = "image:"
+PROGRESS_FIELD = "progress:"
 
 Part = TypeVar("Part", bound=Record)
 
@@ -24,20 +29,32 @@ def image_field(index: int) -> str:
     return f"{IMAGE_FIELD}{index}"
 
 
-def read_job(job_id: str, record: Mapping[bytes, bytes]) -> Job:
-    """The job that a hash holds."""
+def read_progress(index: int, reached: str) -> ImageProgress:
+    """As library.lua writes it: stage, steps done, of how many."""
+    stage, step, steps = reached.split()
+    return ImageProgress(index=index, stage=stage, step=int(step), steps=int(steps))
+
+
+def read_job(job_id: str, record: Mapping[bytes, bytes], tasks_before: int = -1) -> Job:
+    """The job that a hash holds. tasks_before: -1 where it is not queued."""
     fields = {name.decode(): value for name, value in record.items()}
+    parameters = JobParameters.model_validate_json(fields["parameters"])
     images = (
         ImageResult.model_validate_json(value)
         for name, value in fields.items()
         if name.startswith(IMAGE_FIELD)
+    )
+    progress = (
+        read_progress(int(name.removeprefix(PROGRESS_FIELD)), value.decode())
+        for name, value in fields.items()
+        if name.startswith(PROGRESS_FIELD)
     )
     return Job(
         id=job_id,
         owner=fields["owner"].decode(),
         priority=Priority(fields["priority"].decode()),
         status=JobStatus(fields["status"].decode()),
-        parameters=JobParameters.model_validate_json(fields["parameters"]),
+        parameters=parameters,
         images=tuple(sorted(images, key=lambda image: image.index)),
         error=_part(JobError, fields.get("error")),
         created_at=float(fields["created_at"]),
@@ -45,8 +62,38 @@ def read_job(job_id: str, record: Mapping[bytes, bytes]) -> Job:
         finished_at=_seconds(fields.get("finished_at")),
         deadline_at=_seconds(fields.get("deadline_at")),
         webhook=_part(Webhook, fields.get("webhook")),
+        traceparent=_text(fields.get("traceparent")),
         erased="erased" in fields,
+        tasks_before=None if tasks_before < 0 else tasks_before,
+        progress=tuple(sorted(progress, key=lambda image: image.index)),
+        times=tuple(
+            _times(fields, stage)
+            for stage in (TEXT_STAGE, *(stage.name for stage in parameters.stages))
+        ),
     )
+
+
+def read_fields(job_id: str, fields: Sequence[bytes], tasks_before: int) -> Job:
+    """The job as a script returns it: names and values in turns.
+
+    Raises: JobNotFound where there are none.
+    """
+    if not fields:
+        raise JobNotFound(job_id)
+    return read_job(job_id, dict(zip(fields[::2], fields[1::2], strict=True)), tasks_before)
+
+
+def _times(fields: Mapping[str, bytes], stage: str) -> StageTimes:
+    return StageTimes(
+        stage=stage,
+        ready_at=_seconds(fields.get(f"ready_at:{stage}")),
+        claimed_at=_seconds(fields.get(f"claimed_at:{stage}")),
+        settled_at=_seconds(fields.get(f"settled_at:{stage}")),
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
 
 
 def _part(kind: type[Part], value: bytes | None) -> Part | None:

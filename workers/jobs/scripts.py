@@ -36,6 +36,8 @@ class Scripts:
             return redis.register_script(source(name, settings))
 
         self.submit = script("submit")
+        self.read = script("read")
+        self.follow = script("follow")
         self.claim = script("claim")
         self.reclaim = script("reclaim")
         self.hand_back = script("hand_back")
@@ -43,6 +45,8 @@ class Scripts:
         self.commit_text = script("commit_text")
         self.commit = script("commit")
         self.finish = script("finish")
+        self.progress = script("progress")
+        self.preview = script("preview")
         self.fail = script("fail")
         self.cancel = script("cancel")
         self.erase = script("erase")

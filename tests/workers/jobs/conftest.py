@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from workers.jobs import keys
 from workers.jobs.announcements import listening
 from workers.jobs.card import CascadeCard, StageCard, StagePlace, WorkerCard
-from workers.jobs.events import JobWatcher
+from workers.jobs.watcher import JobWatcher
 from workers.jobs.heartbeat import Heartbeat
 from workers.jobs.image_store import image_path
 from workers.jobs.job import (
@@ -48,7 +48,7 @@ def queue(redis: Redis, queue_settings: QueueSettings) -> Queue:
 @pytest.fixture
 async def watcher(redis: Redis, ledger: Ledger) -> AsyncIterator[JobWatcher]:
     watcher = JobWatcher(ledger)
-    async with listening(redis, {keys.ended(): watcher.ended}):
+    async with listening(redis, {keys.ended(): watcher.bells.ring}):
         yield watcher
 
 

@@ -20,8 +20,8 @@ from tests.workers.jobs.conftest import (
 )
 from workers.jobs import keys
 from workers.jobs.errors import JobNotFound
-from workers.jobs.events import JobWatcher
-from workers.jobs.job import Job, JobStatus, NewJob, Priority
+from workers.jobs.watcher import JobWatcher
+from workers.jobs.job import Job, JobStatus, NewJob, Priority, StageTimes
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
@@ -61,14 +61,21 @@ async def test_a_job_is_read_as_it_was_asked_for(ledger: Ledger) -> None:
     asked = a_job(n=2, owner="ann", priority=Priority.HIGH, deadline_s=60.0, webhook=WEBHOOK)
     accepted = await ledger.submit(asked)
     assert not accepted.repeated
+    created_at = accepted.job.created_at
     assert accepted.job == Job(
         **asked.model_dump(exclude={"deadline_s"}),
-        created_at=accepted.job.created_at,
-        deadline_at=accepted.job.created_at + 60,
+        created_at=created_at,
+        deadline_at=accepted.job.deadline_at,
+        tasks_before=0,
+        times=(
+            StageTimes(stage="text", ready_at=accepted.job.times[0].ready_at),
+            StageTimes(stage="32"),
+            StageTimes(stage="128"),
+        ),
     )
-    read = await ledger.job(asked.id)
-    assert read.deadline_at == pytest.approx(accepted.job.deadline_at, abs=1e-5)
-    assert read == accepted.job.model_copy(update={"deadline_at": read.deadline_at})
+    assert accepted.job.times[0].ready_at == pytest.approx(created_at, abs=0.1)
+    assert accepted.job.deadline_at == pytest.approx(created_at + 60, abs=1e-5)
+    assert await ledger.job(asked.id) == accepted.job
 
 
 async def test_an_unknown_job_is_not_found(ledger: Ledger) -> None:

@@ -2,7 +2,8 @@
 -- Effect: up to `count` tasks, those with the lowest scores, are held by the worker; jobs whose
 -- first image is among them are running; a job beyond its deadline has expired instead. A text
 -- stays while enough images are to be drawn before its own.
--- Returns {task, token, deliveries, parameters} for each.
+-- Returns {task, token, deliveries, parameters, traceparent or '', 1 where someone follows the job}
+-- for each.
 -- ARGV: stage, worker, count, 1 where the worker may have others beside them and else 0: then the
 -- last delivery of a task does not count, since what it dies with may be another.
 local stage, worker, count, beside = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -19,8 +20,8 @@ end
 local function deliver(task, score)
   local job_id, image = parts_of(task)
   local job = keys.job .. job_id
-  local status, parameters, priority, deadline_at =
-    unpack(redis.call('HMGET', job, 'status', 'parameters', 'priority', 'deadline_at'))
+  local status, parameters, priority, deadline_at, traceparent = unpack(
+    redis.call('HMGET', job, 'status', 'parameters', 'priority', 'deadline_at', 'traceparent'))
   if deadline_at and tonumber(deadline_at) <= tonumber(now()) then
     return expire_job(job_id)
   end
@@ -28,8 +29,10 @@ local function deliver(task, score)
     advance_clock(priority, score)
     if status == 'queued' then
       redis.call('HSET', job, 'status', 'running', 'started_at', now())
+      tell(job_id, 'state')
     end
   end
+  redis.call('HSETNX', job, 'claimed_at:' .. stage, now())
   local field = deliveries_field(stage, image)
   local deliveries = (tonumber(redis.call('HGET', job, field)) or 0) + 1
   local is_last = 1 < settings.max_deliveries and settings.max_deliveries <= deliveries
@@ -38,7 +41,8 @@ local function deliver(task, score)
   end
   local token = worker .. '/' .. redis.call('HINCRBY', job, 'claims', 1)
   redis.call('HSET', keys.held .. stage, task, token)
-  return {task, token, deliveries, parameters}
+  local is_followed = redis.call('EXISTS', keys.events .. job_id)
+  return {task, token, deliveries, parameters, traceparent or '', is_followed}
 end
 
 -- Embeddings can be large, and are kept from here on: text must not run far ahead of drawing.

@@ -1,6 +1,6 @@
 -- Precondition: the job exists.
 -- Effect: it is canceled if it lives; its prompts and images are gone from the record, which stays
--- for as long as it would have.
+-- for as long as it would have, and from what its followers may still read; it is listed no more.
 -- Returns 1; 0 where the job is gone.
 -- ARGV: job id, its parameters without the prompts.
 local job_id, parameters = unpack(ARGV)
@@ -16,4 +16,8 @@ for image = 0, redis.call('HGET', job, 'images') - 1 do
 end
 redis.call('HDEL', job, 'prompt_embedding', 'negative_embedding')  -- named by what they embed
 redis.call('HSET', job, 'parameters', parameters, 'erased', 1)
+redis.call('ZREM', keys.jobs .. redis.call('HGET', job, 'owner'), job_id)
+-- Those who follow it are told again that it has ended, and no more.
+redis.call('XTRIM', keys.events .. job_id, 'MAXLEN', 0)
+tell(job_id, 'end')
 return 1

@@ -47,11 +47,32 @@ local function forget_delivery(stage, task)
   redis.call('HINCRBY', keys.job .. job_id, deliveries_field(stage, image), -1)
 end
 
+-- What happens to a job is told to those who follow it, and to no one else. kind, value: see
+-- workers/jobs/events.py; a picture's bytes may come with it.
+local MOST_EVENTS = 500
+local function tell(job_id, kind, value, png)
+  local events = keys.events .. job_id
+  if redis.call('XADD', events, 'NOMKSTREAM', 'MAXLEN', '~', MOST_EVENTS, '*',
+      'kind', kind, 'value', value or '', 'png', png or '') then
+    redis.call('PUBLISH', keys.happened, job_id)
+  end
+end
+
+-- How far an image is at its stage is kept in its job's record.
+local function progress_field(image)
+  return 'progress:' .. image
+end
+
+local function at(stage, steps_done, steps)
+  return stage .. ' ' .. steps_done .. ' ' .. steps
+end
+
 -- Takes a task from the one who holds it, for good.
 local function settle(stage, task)
   local job_id, image = parts_of(task)
   redis.call('HDEL', keys.held .. stage, task)
-  redis.call('HDEL', keys.job .. job_id, deliveries_field(stage, image))
+  redis.call('HDEL', keys.job .. job_id, deliveries_field(stage, image), progress_field(image))
+  redis.call('HSET', keys.job .. job_id, 'settled_at:' .. stage, now())
 end
 
 -- Puts a task where workers look for it: the images of a job follow each other at the distance
@@ -61,11 +82,12 @@ local function make_ready(stage, task)
   local first, cost = unpack(redis.call('HMGET', keys.job .. job_id, 'score', 'image_cost'))
   local score = first + (tonumber(image) or 0) * cost
   redis.call('ZADD', keys.ready .. stage, string.format('%.0f', score), task)
+  redis.call('HSETNX', keys.job .. job_id, 'ready_at:' .. stage, now())
   redis.call('PUBLISH', keys.arrived .. stage, '')
 end
 
 -- Adds to the images that an owner, and all together, have accepted and not done. What the owner
--- has had of the service is remembered as long as any are.
+-- has had of the service, and the list of the owner's jobs, stay as long as any are.
 local function count_queued(owner, images)
   local function add(who)
     local queued = redis.call('HINCRBY', keys.queued, who, images)
@@ -77,8 +99,10 @@ local function count_queued(owner, images)
   add('*')
   if add(owner) == 0 then
     redis.call('EXPIRE', keys.share .. owner, settings.retention_s)
+    redis.call('EXPIRE', keys.jobs .. owner, settings.retention_s)
   else
     redis.call('PERSIST', keys.share .. owner)
+    redis.call('PERSIST', keys.jobs .. owner)
   end
 end
 
@@ -94,6 +118,7 @@ local function drop_tasks(job_id, stages, images)
   local tasks = {task_name(job_id, 'text')}
   for image = 0, images - 1 do
     tasks[#tasks + 1] = task_name(job_id, image)
+    redis.call('HDEL', keys.job .. job_id, progress_field(image))
   end
   for stage in string.gmatch(stages, '%S+') do
     redis.call('ZREM', keys.ready .. stage, unpack(tasks))
@@ -133,6 +158,7 @@ local function end_job(job_id, status)
     redis.call('ZADD', keys.webhooks, now(), job_id)
   end
   redis.call('PUBLISH', keys.ended, job_id)
+  tell(job_id, 'end')
 end
 
 -- One image less to wait for; after the last one the job has ended.
@@ -154,6 +180,7 @@ local function fail_task(stage, task, code, message)
   if image == 'text' then
     end_job(job_id, 'failed')
   else
+    tell(job_id, 'state')
     image_done(job_id)
   end
 end
@@ -163,4 +190,17 @@ local function expire_job(job_id)
   redis.call('HSETNX', keys.job .. job_id, 'error', cjson.encode({
     code = 'deadline_passed', message = 'the job was not done within its deadline_s'}))
   end_job(job_id, 'expired')
+end
+
+-- Of a queued job: the tasks that are done before its next one at the stage where that is, texts
+-- not yet encoded and images not yet begun; -1 where it is not queued.
+local function tasks_before(job_id)
+  local status, score, stages =
+    unpack(redis.call('HMGET', keys.job .. job_id, 'status', 'score', 'stages'))
+  if status ~= 'queued' then
+    return -1
+  end
+  local first_of_drawing = string.match(stages, ' (%S+)')
+  return redis.call('ZCOUNT', keys.ready .. 'text', '-inf', '(' .. score)
+    + redis.call('ZCOUNT', keys.ready .. first_of_drawing, '-inf', '(' .. score)
 end

@@ -3,7 +3,8 @@
 -- Effect: the stage's tasks that are held by workers without a heartbeat are ready again, as are
 -- those that the worker itself holds without knowing, since their delivery was lost on the way.
 -- A task that was delivered max_deliveries times is given up: its image, or its text, fails.
--- Returns the tasks that the worker believes to hold and does not.
+-- Returns how many are ready again, how many were given up, and the tasks that the worker believes
+-- to hold and does not.
 -- ARGV: stage, worker, then task and token, as often as the worker holds one.
 local stage, worker = unpack(ARGV, 1, 2)
 local believed = {}
@@ -11,7 +12,10 @@ for i = 3, #ARGV, 2 do
   believed[ARGV[i]] = ARGV[i + 1]
 end
 
+local reclaimed, given_up = 0, 0
+
 local function give_up(task, deliveries)
+  given_up = given_up + 1
   fail_task(stage, task, 'gave_up', string.format('stage %s: %d workers died with it', stage, deliveries))
 end
 
@@ -21,6 +25,7 @@ local function take_from(holder, task)
   if holder ~= worker and deliveries >= settings.max_deliveries then
     return give_up(task, deliveries)
   end
+  reclaimed = reclaimed + 1
   redis.call('HDEL', keys.held .. stage, task)
   if holder == worker then  -- no one has died with it
     forget_delivery(stage, task)
@@ -52,4 +57,4 @@ if since_ms and now() * 1000 - since_ms >= settings.lease_ms then
     end
   end
 end
-return lost
+return {reclaimed, given_up, lost}

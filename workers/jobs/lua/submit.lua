@@ -1,7 +1,9 @@
 -- Precondition: no job of this id, no other request under its idempotency key, and room within
 -- the quotas.
--- Effect: the job's record, queued, with its place among the jobs of its priority; its text task.
--- Returns JSON. outcome: accepted (with created_at), repeated (with the job_id that there was),
+-- Effect: the job's record, queued, with its place among the jobs of its priority and its owner's;
+-- its text task.
+-- Returns JSON. outcome: accepted (with the record's fields and tasks_before, as read.lua returns
+-- them), repeated (with the job_id that there was),
 -- mismatch (the key was used for another request), or the quota that has no room: queued,
 -- owner_queued, owner_per_minute (with wait_ms). Of the owner's allowance: queued_left,
 -- per_minute_left, per_minute_reset_ms.
@@ -102,14 +104,31 @@ if asked.deadline_s then
   redis.call('HSET', job, 'deadline_at', deadline_at)
   redis.call('ZADD', keys.deadlines, deadline_at, asked.id)
 end
-if asked.webhook then
-  redis.call('HSET', job, 'webhook', asked.webhook)
+for _, field in ipairs({'webhook', 'traceparent'}) do
+  if asked[field] then
+    redis.call('HSET', job, field, asked[field])
+  end
 end
 if asked.idempotency then
   redis.call('SET', asked.idempotency, asked.fingerprint .. ' ' .. asked.id)
   redis.call('HSET', job, 'idempotency', asked.idempotency)
 end
+
+-- The owner's list. Two of the oldest leave where their records have: so it grows no further than
+-- the owner has records.
+local listed = keys.jobs .. asked.owner
+for _, oldest in ipairs(redis.call('ZRANGE', listed, 0, 1)) do
+  if redis.call('EXISTS', keys.job .. oldest) == 0 then
+    redis.call('ZREM', listed, oldest)
+  end
+end
+local newest_us = redis.call('ZRANGE', listed, -1, -1, 'WITHSCORES')[2] or 0
+redis.call('ZADD', listed,
+  string.format('%.0f', math.max(created_at * 1e6, newest_us + 1)), asked.id)
+
+redis.call('SADD', keys.stages, unpack(asked.stages))
 count_queued(asked.owner, asked.n)
 make_ready('text', task_name(asked.id, 'text'))
-answer.created_at = created_at
+answer.fields = redis.call('HGETALL', job)
+answer.tasks_before = tasks_before(asked.id)
 return cjson.encode(answer)

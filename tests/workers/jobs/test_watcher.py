@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from tests.workers.jobs.conftest import FAILURE, a_job, claim_one, draw, encode
 from workers.jobs import keys
 from workers.jobs.errors import JobNotFound
-from workers.jobs.events import JobWatcher
+from workers.jobs.watcher import JobWatcher
 from workers.jobs.job import Job, JobStatus, NewJob
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
@@ -19,7 +19,7 @@ from workers.jobs.settings import QueueSettings
 async def start_waiting(watcher: JobWatcher, job: NewJob) -> asyncio.Task[Job]:
     """A waiter that has looked at the job once and sleeps."""
     waiter = asyncio.create_task(watcher.wait(job.id, timeout_s=30))
-    while not watcher.waiting(job.id) and not waiter.done():
+    while not watcher.bells.waiting(job.id) and not waiter.done():
         await asyncio.sleep(0)
     return waiter
 
@@ -46,7 +46,7 @@ async def test_waiters_wake_when_their_job_ends(
     task = await claim_one(queue, "w1", "text")
     await queue.fail(task, "w1", FAILURE)
     assert (await waiter_of_other).status is JobStatus.FAILED
-    assert not watcher.waiting(job.id)
+    assert not watcher.bells.waiting(job.id)
 
 
 async def test_a_hundred_waiters_share_one_connection(

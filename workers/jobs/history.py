@@ -1,0 +1,85 @@
+"""What jobs an owner has: the newest first, page by page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from workers.jobs import keys
+from workers.jobs.connect import queue_errors
+from workers.jobs.errors import JobNotFound
+from workers.jobs.job import Job
+from workers.jobs.record import read_fields
+from workers.jobs.scripts import Scripts
+from workers.jobs.settings import QueueSettings
+
+AT_ONCE = 100
+MOST_LOOKED_AT = 2000
+"""For one page. A page may have fewer jobs than asked for, and others after it all the same."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """before: for the page that follows; None where there is none."""
+
+    jobs: tuple[Job, ...]
+    before: int | None
+
+
+class History:
+    """One process's view of the owners' jobs, as long as their records are kept."""
+
+    def __init__(self, redis: Redis, settings: QueueSettings) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis, settings)
+
+    async def page(
+        self,
+        owner: str,
+        most: int,
+        before: int | None = None,
+        wanted: Callable[[Job], bool] = lambda _: True,
+    ) -> Page:
+        """Up to `most` of the owner's jobs that are wanted, accepted before (unix us) the page.
+
+        Raises: QueueUnavailable.
+        """
+        found: list[Job] = []
+        for _ in range(MOST_LOOKED_AT // AT_ONCE):
+            rows = await self._accepted_before(owner, before)
+            jobs = await self._read([job_id for job_id, _ in rows])
+            for (_, accepted_us), job in zip(rows, jobs, strict=True):
+                before = accepted_us
+                if job is not None and wanted(job):
+                    found.append(job)
+                if len(found) == most:
+                    return Page(tuple(found), before)
+            if len(rows) < AT_ONCE:
+                return Page(tuple(found), None)
+        return Page(tuple(found), before)
+
+    async def _accepted_before(self, owner: str, before: int | None) -> list[tuple[str, int]]:
+        """Ids, each with when it was accepted, unix us."""
+        newest = "+inf" if before is None else f"({before}"
+        with queue_errors():
+            rows: Any = await self._redis.zrevrangebyscore(
+                keys.jobs(owner), newest, "-inf", start=0, num=AT_ONCE, withscores=True
+            )
+        return [(job_id.decode(), int(score)) for job_id, score in rows]
+
+    async def _read(self, job_ids: list[str]) -> list[Job | None]:
+        """None for one whose record is gone."""
+        with queue_errors():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for job_id in job_ids:
+                    await self._scripts.read([], [job_id], client=pipeline)
+                rows: Any = await pipeline.execute()
+        return [_job_or_none(job_id, *row) for job_id, row in zip(job_ids, rows, strict=True)]
+
+
+def _job_or_none(job_id: str, fields: list[bytes], tasks_before: int) -> Job | None:
+    try:
+        return read_fields(job_id, fields, tasks_before)
+    except JobNotFound:
+        return None
