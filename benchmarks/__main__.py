@@ -4,7 +4,19 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import engine, fairness, latency, mixed_load, pictures, pipelines, quality
+from benchmarks import (
+    engine,
+    fairness,
+    latency,
+    load_api,
+    load_clients,
+    load_queued,
+    load_saturation,
+    mixed_load,
+    pictures,
+    pipelines,
+    quality,
+)
 
 CASES: dict[str, Callable[[], None]] = {
     "latency": latency.main,
@@ -13,12 +25,16 @@ CASES: dict[str, Callable[[], None]] = {
     "pipelines": pipelines.main,
     "mixed_load": mixed_load.main,
     "fairness": fairness.main,
+    "load_clients": load_clients.main,
+    "load_queued": load_queued.main,
+    "load_saturation": load_saturation.main,
+    "load_api": load_api.main,
     "quality": quality.main,
 }
 
 
 def main() -> None:
-    lines = [f"  {name:<11} {_first_line(run)}" for name, run in CASES.items()]
+    lines = [f"  {name:<15} {_first_line(run)}" for name, run in CASES.items()]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure, and keep the figures in benchmarks/results/. The cases:\n\n"

@@ -1,4 +1,7 @@
-"""Figures with the hardware they were measured on, printed and kept as JSON."""
+"""Figures with the hardware they were measured on, printed and kept as JSON.
+
+Summing up needs no torch: a load can be put on a service from where none is installed.
+"""
 
 import json
 import math
@@ -7,12 +10,10 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import diffusers
-import torch
-
-from model.devices import pick_device, pick_dtype
+if TYPE_CHECKING:
+    import torch
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -21,6 +22,8 @@ Row = dict[str, Any]
 
 def hardware() -> str:
     """The processor, its cores that may be used, and the GPU where there is one."""
+    import torch
+
     cores = len(os.sched_getaffinity(0))
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{_processor()}, {cores} cores{gpu}"
@@ -36,10 +39,12 @@ def _processor() -> str:
 
 
 def keep(case: str, figures: Mapping[str, Any], shown: str | None = None) -> None:
-    """Print a case's figures and write them to results/<case>.json.
+    """Print a case's figures as `show` does and write them to results/<case>.json."""
+    import diffusers
+    import torch
 
-    A list among them is printed as a table of its rows, or `shown` in its place.
-    """
+    from model.devices import pick_device, pick_dtype
+
     whole = {
         "case": case,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -53,8 +58,13 @@ def keep(case: str, figures: Mapping[str, Any], shown: str | None = None) -> Non
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{case}.json").write_text(json.dumps(whole, indent=2) + "\n")
     print(f"{case} on {whole['hardware']}")
+    show(figures, shown)
+
+
+def show(figures: Mapping[str, Any], shown: str | None = None) -> None:
+    """Print figures; a list of rows among them as a table, or `shown` in its place."""
     for name, value in figures.items():
-        if isinstance(value, list):
+        if isinstance(value, list) and value:
             print(f"\n{shown or table(value)}\n")
         else:
             print(f"  {name}: {value}")
@@ -78,5 +88,5 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def dtype_name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: "torch.dtype") -> str:
     return str(dtype).removeprefix("torch.")

@@ -11,12 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
-import torch
 
+from app.embedded_queue import EmbeddedQueue
 from benchmarks.figures import dtype_name
+from workers.jobs import card as cards
+from workers.jobs.card import CascadeCard
+from workers.jobs.connect import connect_blocking
+from workers.jobs.settings import QueueSettings
 
+if TYPE_CHECKING:
+    import torch
+
+CARD_S = 3600.0
 READY_WITHIN_S = 300.0
 STOP_WITHIN_S = 60.0
 
@@ -53,11 +62,54 @@ def serving(cascade: Path | None = None, owners: Sequence[str] = ()) -> Iterator
 
 
 @contextmanager
-def serving_diffusers(folder: Path, dtype: torch.dtype) -> Iterator[str]:
+def serving_diffusers(folder: Path, dtype: "torch.dtype") -> Iterator[str]:
     """diffusers_server.py with the pipelines of a folder: its URL."""
     port = _free_port()
     options = ["--folder", str(folder), "--port", str(port), "--dtype", dtype_name(dtype)]
     with _child(["benchmarks.diffusers_server", *options], {}, port) as url:
+        yield url
+
+
+@contextmanager
+def serving_api(card: CascadeCard) -> Iterator[str]:
+    """`imagen api` on a queue of its own: its URL. No worker is there, only this card of one.
+
+    What is accepted stays queued, without a quota.
+    """
+    environment = {"IMAGEN_MAX_QUEUED_IMAGES": str(sys.maxsize)}
+    with _queue() as queue, connect_blocking(queue, timeout_s=5) as redis:
+        cards.publish(redis, card, CARD_S)
+        with _on_queue(["app.cli", "api"], queue, environment) as url:
+            yield url
+
+
+@contextmanager
+def serving_bare_api() -> Iterator[str]:
+    """bare_api.py on a queue of its own: its URL."""
+    with _queue() as queue, _on_queue(["benchmarks.bare_api"], queue, {}) as url:
+        yield url
+
+
+@contextmanager
+def _queue() -> Iterator[QueueSettings]:
+    with (
+        tempfile.TemporaryDirectory(prefix="imagen") as data_dir,
+        EmbeddedQueue(Path(data_dir)) as queue,
+    ):
+        yield QueueSettings(redis_url=queue.url, data_dir=Path(data_dir))
+
+
+@contextmanager
+def _on_queue(
+    command: Sequence[str], queue: QueueSettings, environment: Mapping[str, str]
+) -> Iterator[str]:
+    port = _free_port()
+    told = {
+        "IMAGEN_REDIS_URL": queue.redis_url,
+        "IMAGEN_DATA_DIR": str(queue.data_dir),
+        "IMAGEN_PORT": str(port),
+    }
+    with _child(command, {**told, **environment}, port) as url:
         yield url
 
 
