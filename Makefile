@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help serve test chaos check format bench constraints system-packages clean
+.PHONY: help serve test chaos check format bench load constraints system-packages clean
 
 # Of all that pip says: what is large enough to wait for, and that it goes on.
 progress := { grep --line-buffered -oE 'Downloading .* [MG]B\)|^Installing collected packages' || true; }
@@ -40,6 +40,9 @@ format: $(VENV)/developing ## Put the code in form
 bench: $(VENV)/developing ## Measure speed and how right pictures are; CASES="engine ..." for some
 	@$(BIN)/python -m benchmarks $(CASES)
 
+load: $(VENV)/developing ## Put load on a service; LOAD="--url http://... --clients 1000" for yours
+	@$(BIN)/python -m benchmarks.load $(LOAD)
+
 constraints: ## Pin the newest versions that pyproject.toml allows; torch stays where it is
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	"$(PYTHON)" -m venv "$$fresh/venv"; \
@@ -52,7 +55,7 @@ constraints: ## Pin the newest versions that pyproject.toml allows; torch stays 
 
 system-packages: ## Install what must come from Debian (as root)
 	apt-get update -q
-	apt-get install -qy --no-install-recommends python3 python3-venv
+	apt-get install -qy --no-install-recommends python3 python3-venv chromium
 
 clean: ## Remove .venv and caches; pictures and jobs stay
 	@rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

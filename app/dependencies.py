@@ -35,12 +35,16 @@ _bearer = HTTPBearer(
 )
 
 
-async def _caller(
-    request: Request,
-    services: ServicesNow,
+async def _sent_key(
     sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Caller:
-    key = None if sent is None else sent.credentials
+) -> str | None:
+    return None if sent is None else sent.credentials
+
+
+SentKey = Annotated[str | None, Depends(_sent_key)]
+
+
+async def _caller(request: Request, services: ServicesNow, key: SentKey) -> Caller:
     return await identify(request, key, services.settings, services.api_keys)
 
 

@@ -83,7 +83,8 @@ class RequestError(ImagenError):
     ├── WrongApiKey       its key is none of ours
     ├── InvalidRequest    fields that cannot be used, each with its remedy
     ├── BodyTooLarge      more bytes than any valid request has
-    └── NotJson           a body of another content type
+    ├── NotJson           a body of another content type
+    └── ModelNotFound     app/openai/errors.py: a model that is not served
     """
 
 

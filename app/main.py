@@ -4,22 +4,40 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from opentelemetry.trace import TracerProvider
 
 from app import errors
 from app.dependencies import NEEDS_CALLER
+from app.metrics import ApiMetrics, RequestMeter
+from app.openai import errors as openai_errors
 from app.openapi import Api, problems
-from app.routes import generate, health, images, jobs, model, webhooks
+from app.routes import (
+    events,
+    generate,
+    health,
+    images,
+    jobs,
+    metrics,
+    model,
+    openai,
+    page,
+    webhooks,
+)
 from app.services import open_services
 from app.settings import ApiSettings
+from app.tracing import TraceContext, telemetry
 
 
-def create_app(settings: ApiSettings) -> FastAPI:
-    """An app that connects when it starts and closes when it stops."""
+def create_app(settings: ApiSettings, spans: TracerProvider | None = None) -> FastAPI:
+    """An app that connects when it starts and closes when it stops.
+
+    spans: where they go; None is the process's own provider, which is none where none was set up.
+    """
+    api_metrics = ApiMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings, api_metrics) as services:
             app.state.services = services
             yield
 
@@ -28,18 +46,19 @@ def create_app(settings: ApiSettings) -> FastAPI:
         summary="Text to image by a cascade of diffusion models.",
         version="0.1.0",
         lifespan=lifespan,
+        telemetry=telemetry(spans),
         responses=problems(),
     )
+    app.add_middleware(RequestMeter, metrics=api_metrics)
+    app.add_middleware(TraceContext)
     errors.install(app)
-    for part in (generate, jobs, model, webhooks):
+    openai_errors.install(app)
+    for part in (generate, jobs, events, model, webhooks):
         app.include_router(part.router, dependencies=[NEEDS_CALLER], responses=problems(401))
-    for part in (images, health):  # a picture's URL is a secret of its own
+    app.include_router(openai.router, dependencies=[NEEDS_CALLER])
+    app.include_router(metrics.router)  # which asks for a key in a way of its own
+    for part in (images, health, page):  # a picture's URL is a secret of its own
         app.include_router(part.router)
-
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("docs")
-
     return app
 
 

@@ -4,12 +4,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.errors import KINDS, PROBLEM_TYPE, Problem
+from app.openai.answers import CompletedEvent, ErrorAnswer, ErrorEvent, PartialImageEvent
+from app.openai.request import ImageRequest
 from app.request import GenerateRequest
 
 REFERENCE = "#/components/schemas/{model}"
+
+BY_REFERENCE: tuple[type[BaseModel], ...] = (
+    Problem,
+    GenerateRequest,
+    ImageRequest,
+    ErrorAnswer,
+    PartialImageEvent,
+    CompletedEvent,
+    ErrorEvent,
+)
+"""What routes name, and FastAPI does not see."""
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -24,7 +38,9 @@ HEADERS: Mapping[str, str] = {
     "RateLimit-Policy": "The quotas, in images (draft-ietf-httpapi-ratelimit-headers).",
     "Retry-After": "Seconds after which it is worth trying again.",
     "WWW-Authenticate": "`Bearer`: how a key is sent.",
+    "X-Accel-Buffering": "With server-sent events: `no`, for a proxy that would hold them back.",
     "X-Content-Type-Options": "`nosniff`",
+    "X-Should-Retry": "`false`: the same request would end the same.",
 }
 
 QUOTA_HEADERS = ("RateLimit", "RateLimit-Policy")
@@ -136,7 +152,7 @@ def _schema(model: str) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     _, schemas = models_json_schema(
-        [(Problem, "validation"), (GenerateRequest, "validation")], ref_template=REFERENCE
+        [(model, "validation") for model in BY_REFERENCE], ref_template=REFERENCE
     )
     definitions: dict[str, Any] = schemas["$defs"]
     return definitions

@@ -25,6 +25,8 @@ ANSWER_TIMEOUT_S = 5.0
 READY = """
 {cascade} is ready at {url}
 
+Open it in a browser, or ask for a picture by
+
   curl -s -X POST {url}/generate \\{authorization}
     -H 'content-type: application/json' -H 'prefer: wait=60' \\
     -d '{{"prompt": "a red apple on a blue background", "seed": 7}}'

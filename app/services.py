@@ -3,11 +3,12 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
 from app.deadlines import expire_for_ever
+from app.metrics import ApiMetrics
 from app.settings import ApiSettings
 from app.webhooks.courier import Courier
 from workers.jobs import card, keys
@@ -16,12 +17,13 @@ from workers.jobs.api_keys import ApiKeys
 from workers.jobs.background import in_background
 from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.connect import connect
+from workers.jobs.depths import DepthReader
 from workers.jobs.events import JobEvents
 from workers.jobs.history import History
-from workers.jobs.watcher import JobWatcher
 from workers.jobs.image_store import FolderImageStore, ImageStore
 from workers.jobs.ledger import Ledger
 from workers.jobs.outbox import Outbox
+from workers.jobs.watcher import JobWatcher
 
 CARD_FRESH_S = 1.0
 
@@ -74,17 +76,27 @@ class Services:
     cards: CardReader
     api_keys: ApiKeys
     outbox: Outbox
+    depths: DepthReader
+    metrics: ApiMetrics
+    scrapers: set[bytes] = field(default_factory=set[bytes])
+    """Digests of the keys that the metrics were read with; of nothing where none was needed."""
+
+    def end_waits(self) -> None:
+        """Answers that wait for a job end now, as things stand; so do streams of events."""
+        self.watcher.bells.close()
+        self.events.bells.close()
 
 
 @asynccontextmanager
-async def open_services(settings: ApiSettings) -> AsyncGenerator[Services]:
+async def open_services(settings: ApiSettings, metrics: ApiMetrics) -> AsyncGenerator[Services]:
     """Needs no Redis to start: until there is one, what needs it raises QueueUnavailable."""
     redis = connect(settings)
     ledger = Ledger(redis, settings)
     watcher = JobWatcher(ledger)
     events = JobEvents(redis, settings, ledger)
     outbox = Outbox(redis, settings)
-    courier = Courier(outbox, allow_private=settings.webhooks_to_private)
+    courier = Courier(outbox, allow_private=settings.webhooks_to_private, count=metrics.webhook)
+    metrics.followers.set_function(events.bells.waiting)
 
     def ended(job_id: str | None) -> None:
         watcher.bells.ring(job_id)
@@ -106,6 +118,8 @@ async def open_services(settings: ApiSettings) -> AsyncGenerator[Services]:
                 cards=CardReader(redis),
                 api_keys=ApiKeys(redis),
                 outbox=outbox,
+                depths=DepthReader(redis),
+                metrics=metrics,
             )
     finally:
         await redis.aclose()

@@ -27,8 +27,12 @@ LUA_FILES = [path.relative_to(ROOT) for path in sorted((ROOT / "workers").rglob(
 def forbidden(path: Path) -> tuple[str, ...]:
     """The modules that a file may not import, by where it lies."""
     match path.parts:
-        case ("app", "cli.py" | "draw.py"):  # draw.py is `imagen generate` and no one else's
+        case ("app", "draw.py"):  # `imagen generate`, and no one else
             return NEVER
+        case ("app", "commands", "here.py" | "torch_imports.py" | "worker.py"):
+            return NEVER
+        case ("app", "commands", "measuring.py"):  # `imagen load`, `bench` and `evaluate`
+            return ("tests",)
         case ("app", *_):
             return (*NEVER, *TORCH, "model", "workers")
         case ("workers", "jobs", *_):

@@ -58,7 +58,14 @@ def attempt(
         if blame.code != OUT_OF_MEMORY and _is_lost(device, error):
             raise DeviceLost(f"stage {stage}: {device} is lost: {error}") from error
         unforeseen = error if blame.code == STAGE_FAILED else None
-        log.warning("stage %s, batch of %d: %s", stage, len(batch), str(error), exc_info=unforeseen)
+        log.warning(
+            "stage %s, batch of %d: %s",
+            stage,
+            len(batch),
+            str(error),
+            exc_info=unforeseen,
+            extra={"stage": stage},
+        )
     # Only here, with the error, are the tensors gone that its traceback held.
     if len(batch) == 1:
         return [blame]

@@ -7,6 +7,7 @@ from workers.jobs.errors import ImageStoreUnavailable
 from workers.jobs.job import JobError, Task
 from workers.jobs.queue import Queue
 from workers.lane import Lane, Outcome
+from workers.metrics import WorkerMetrics, timed
 from workers.patience import Patience
 from workers.storing import StoreWatch
 
@@ -29,6 +30,7 @@ class Committer:
         patience: Patience,
         store: StoreWatch,
         max_deliveries: int,
+        metrics: WorkerMetrics,
         ended: Callable[[asyncio.Task[None]], None],
     ) -> None:
         """ended: called after each."""
@@ -37,6 +39,7 @@ class Committer:
         self._patience = patience
         self._store = store
         self._max_deliveries = max_deliveries
+        self._metrics = metrics
         self._ended = ended
         self.under_way: set[asyncio.Task[None]] = set()
 
@@ -69,7 +72,8 @@ class Committer:
     async def _hand_on(self, lane: Lane, outcome: Outcome) -> bool:
         """False where the image store is away."""
         try:
-            await self._patience(lane.commit, outcome)
+            with timed(self._metrics.commit_seconds.labels(lane.stage)):
+                await self._patience(lane.commit, outcome)
         except ImageStoreUnavailable as error:
             self._store.report(error)
             return False

@@ -22,6 +22,7 @@ from workers.jobs.inputs import EMBEDDINGS_KEPT
 from workers.jobs.job import ImageResult, JobError, Task
 from workers.jobs.queue import Effect, Queue, Reached
 from workers.lane import Outcome
+from workers.metrics import WorkerMetrics, timed
 from workers.previews import Preview, Previewer
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,13 @@ class DiffusionLane:
     """See Lane. One task is one image at this stage."""
 
     def __init__(
-        self, engine: StageEngine, queue: Queue, images: ImageStore, worker: str, cascade: Cascade
+        self,
+        engine: StageEngine,
+        queue: Queue,
+        images: ImageStore,
+        worker: str,
+        cascade: Cascade,
+        metrics: WorkerMetrics | None = None,
     ):
         self.stage = engine.stage.spec.name
         self._engine = engine
@@ -39,6 +46,7 @@ class DiffusionLane:
         self._images = images
         self._worker = worker
         self._cascade = cascade
+        self._metrics = metrics or WorkerMetrics()
         self._tasks: dict[str, Task] = {}
         self._previewer = Previewer(engine)
         self._previews: deque[Preview] = deque()
@@ -162,7 +170,9 @@ class DiffusionLane:
                 log.warning("%s stays, though no one wants it: %s", path, error)
 
     def _store(self, path: str, task: Task, pixels: Tensor) -> bytes:
-        return self._images.put(path, png.encode(pixels, self._metadata(task)))
+        encoded = png.encode(pixels, self._metadata(task))
+        with timed(self._metrics.store_seconds):
+            return self._images.put(path, encoded)
 
     def _metadata(self, task: Task) -> Mapping[str, str]:
         """What it takes to draw this picture again."""

@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TypeVar
 
 from torch import Tensor
@@ -92,9 +93,16 @@ class StageEngine:
     take effect before the next step; so may `flights`.
     """
 
-    def __init__(self, stage: Stage, capacity: int):
+    def __init__(
+        self,
+        stage: Stage,
+        capacity: int,
+        on_step: Callable[[int, int, float], None] = lambda rows, capacity, seconds: None,
+    ):
+        """on_step: told of each forward its rows, those it had room for, and its time."""
         self.stage = stage
         self.capacity = capacity
+        self._on_step = on_step
         self._images: dict[str, _Image] = {}
 
     @property
@@ -136,10 +144,12 @@ class StageEngine:
         failed: list[Failed] = []
         self._take_in(failed)
         for part in self._parts(self._flying()):
+            started_s = perf_counter()
             stepped = self._attempt(self._step, part, failed, self._smaller)
             finished = [image for image, trajectory in stepped if trajectory.is_finished]
             outputs = self._attempt(self._finish, finished, failed)
             drawn += [Drawn(image.admission.key, output) for image, output in outputs]
+            self._on_step(_rows(part), self.capacity, perf_counter() - started_s)
         ended: list[Drawn | Failed] = [*drawn, *failed]
         for each in ended:
             del self._images[each.key]
@@ -190,6 +200,7 @@ class StageEngine:
             self.stage.spec.name,
             rows,
             self.capacity,
+            extra={"stage": self.stage.spec.name},
         )
         return self._parts(part)
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 
+from opentelemetry.trace import TracerProvider
+
 from model.calibration import Calibration
 from model.cascade import Cascade
 from workers.capacity import find_capacities, network_options
@@ -20,8 +22,11 @@ from workers.jobs.image_store import FolderImageStore, ImageStore
 from workers.jobs.job import TEXT_STAGE
 from workers.jobs.queue import Queue
 from workers.lane import Lane
+from workers.metrics import WorkerMetrics, serving
+from workers.observing import Observer
 from workers.settings import WorkerSettings
-from workers.text_lane import TextLane
+from workers.spans import TaskSpans
+from workers.text_lane import MOST_PROMPTS, TextLane
 from workers.worker import StepTooLong, Worker, new_worker_name
 
 log = logging.getLogger(__name__)
@@ -30,14 +35,18 @@ log = logging.getLogger(__name__)
 def run(settings: WorkerSettings) -> None:
     """Load the cascade and serve it until SIGTERM or SIGINT.
 
-    Raises InvalidCascade, also for a stage that the cascade does not have.
+    Raises InvalidCascade, also for a stage that the cascade does not have; CannotServeMetrics.
     """
     # Until the worker can stop in good order, Ctrl-C ends it at once, also while it computes.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with compute_thread(settings.threads) as compute:
+    metrics = WorkerMetrics()
+    with (
+        serving(metrics, settings.metrics_host, settings.metrics_port),
+        compute_thread(settings.threads) as compute,
+    ):
         cascade = compute.submit(load, settings).result()
         log.info("loaded %s", cascade.name)
-        asyncio.run(serve(cascade, settings, compute))
+        asyncio.run(serve(cascade, settings, compute, metrics))
 
 
 def load(settings: WorkerSettings) -> Cascade:
@@ -51,9 +60,11 @@ def load(settings: WorkerSettings) -> Cascade:
     )
 
 
-async def serve(cascade: Cascade, settings: WorkerSettings, compute: Executor) -> None:
+async def serve(
+    cascade: Cascade, settings: WorkerSettings, compute: Executor, metrics: WorkerMetrics
+) -> None:
     """Serve a loaded cascade until SIGTERM or SIGINT."""
-    async with open_worker(cascade, settings, compute) as worker:
+    async with open_worker(cascade, settings, compute, metrics) as worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, worker.stop)
         try:
@@ -66,23 +77,37 @@ async def serve(cascade: Cascade, settings: WorkerSettings, compute: Executor) -
 
 @asynccontextmanager
 async def open_worker(
-    cascade: Cascade, settings: WorkerSettings, compute: Executor
+    cascade: Cascade,
+    settings: WorkerSettings,
+    compute: Executor,
+    metrics: WorkerMetrics | None = None,
+    spans: TracerProvider | None = None,
 ) -> AsyncGenerator[Worker]:
     """A worker that is ready to run, with a connection of its own.
 
-    compute: the one thread that runs torch, see compute_thread().
+    compute: the one thread that runs torch, see compute_thread(). spans: where they go; None is
+    the process's own provider, which is none where none was set up.
     """
+    metrics = metrics or WorkerMetrics()
     loop = asyncio.get_running_loop()
     capacities = await loop.run_in_executor(compute, find_capacities, cascade, settings)
     redis = connect(settings)
     try:
-        queue = Queue(redis, settings)
+        queue = Queue(redis, settings, Observer(metrics, TaskSpans(spans)))
         name = new_worker_name()
         images = FolderImageStore(settings.images_dir)
-        lanes = _lanes(cascade, capacities, queue, images, settings, name)
+        lanes = _lanes(cascade, capacities, queue, images, settings, name, metrics)
         card = describe_worker(name, cascade, [lane.stage for lane in lanes], capacities)
         yield Worker(
-            card, lanes, describe(cascade, settings), redis, queue, images, settings, compute
+            card,
+            lanes,
+            describe(cascade, settings),
+            redis,
+            queue,
+            images,
+            settings,
+            compute,
+            metrics,
         )
     finally:
         await redis.aclose()
@@ -95,11 +120,19 @@ def _lanes(
     images: ImageStore,
     settings: WorkerSettings,
     worker: str,
+    metrics: WorkerMetrics,
 ) -> list[Lane]:
     """The lanes of the stages that this worker serves, in cascade order."""
     exact = settings.exact_rows is not None
-    lanes: dict[str, Lane] = {TEXT_STAGE: TextLane(cascade.text, queue, worker, exact)}
+    served = settings.stages or (TEXT_STAGE, *(stage.spec.name for stage in cascade.stages))
+    lanes: list[Lane] = []
+    if TEXT_STAGE in served:
+        meter = metrics.meter(TEXT_STAGE, MOST_PROMPTS)
+        lanes.append(TextLane(cascade.text, queue, worker, exact, meter))
     for stage in cascade.stages:
-        engine = StageEngine(stage, capacities[stage.spec.name].rows)
-        lanes[stage.spec.name] = DiffusionLane(engine, queue, images, worker, cascade)
-    return [lane for name, lane in lanes.items() if name in (settings.stages or lanes)]
+        name = stage.spec.name
+        if name in served:
+            rows = capacities[name].rows
+            engine = StageEngine(stage, rows, metrics.meter(name, rows))
+            lanes.append(DiffusionLane(engine, queue, images, worker, cascade, metrics))
+    return lanes

@@ -38,6 +38,12 @@ class WorkerSettings(QueueSettings):
     grace_s: float = Field(default=8.0, gt=0)
     """How long a worker that is told to stop may take for the step under way."""
 
+    metrics_host: str = "127.0.0.1"
+    """Where metrics_port is listened at."""
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    """The port at which GET /metrics tells what this worker does; None is nowhere."""
+
     max_images: int = Field(default=16, ge=1, le=1000)
     """The most images that one job may ask for."""
 

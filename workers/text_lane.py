@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 from model.text import TextEncoder
 from workers import tensors
@@ -12,7 +13,10 @@ from workers.jobs.queue import Queue
 from workers.lane import Outcome
 
 CAPACITY = 16
-"""Jobs a batch; two prompts each at most."""
+"""Jobs a batch."""
+
+MOST_PROMPTS = 2 * CAPACITY
+"""Of a batch: each job has one, and a negative one."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,23 @@ class TextLane:
 
     stage = TEXT_STAGE
 
-    def __init__(self, encoder: TextEncoder, queue: Queue, worker: str, exact: bool = False):
-        """exact: encode each prompt by itself, so that it comes out the same to the last bit."""
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        queue: Queue,
+        worker: str,
+        exact: bool = False,
+        on_step: Callable[[int, int, float], None] = lambda rows, capacity, seconds: None,
+    ):
+        """exact: encode each prompt by itself, so that it comes out the same to the last bit.
+
+        on_step: told of each batch its prompts, those it had room for, and its time.
+        """
         self._encoder = encoder
         self._queue = queue
         self._worker = worker
         self._exact = exact
+        self._on_step = on_step
         self._waiting: dict[str, _Waiting] = {}
 
     @property
@@ -63,9 +78,12 @@ class TextLane:
             return []
         self._encoder.load()  # no prompt is to blame where that fails
         device, encode = self._encoder.device, self._encode
-        if self._exact:
-            return [each for one in prompts for each in attempt(self.stage, device, [one], encode)]
-        return attempt(self.stage, device, prompts, encode)
+        started_s = perf_counter()
+        encoded: list[bytes | Blame] = []
+        for part in [[prompt] for prompt in prompts] if self._exact else [prompts]:
+            encoded += attempt(self.stage, device, part, encode)
+        self._on_step(len(prompts), MOST_PROMPTS, perf_counter() - started_s)
+        return encoded
 
     def _encode(self, prompts: Sequence[str]) -> list[bytes]:
         return [tensors.to_bytes(embedding) for embedding in self._encoder.encode(prompts)]

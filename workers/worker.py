@@ -25,6 +25,7 @@ from workers.jobs.heartbeat import Heartbeat
 from workers.jobs.image_store import ImageStore
 from workers.jobs.queue import Queue
 from workers.lane import Lane
+from workers.metrics import WorkerMetrics
 from workers.patience import Patience
 from workers.reporting import Reporter
 from workers.settings import WorkerSettings
@@ -58,8 +59,10 @@ class Worker:
         images: ImageStore,
         settings: WorkerSettings,
         compute: Executor,
+        metrics: WorkerMetrics | None = None,
     ):
         """compute: see compute_thread()."""
+        metrics = metrics or WorkerMetrics()
         self.name = card.name
         self._lanes = tuple(lanes)
         self._turns = Turns(lanes)
@@ -72,8 +75,15 @@ class Worker:
         self._computing: Lane | None = None
         self._patience = Patience()
         self._store = StoreWatch(images, self._patience)
+        metrics.store_away.set_function(lambda: self._store.is_away)
         self._committer = Committer(
-            self.name, queue, self._patience, self._store, settings.max_deliveries, self._committed
+            self.name,
+            queue,
+            self._patience,
+            self._store,
+            settings.max_deliveries,
+            metrics,
+            self._committed,
         )
         self._feeder = Feeder(self.name, lanes, queue, settings, self._patience, self._committer)
         self._reporter = Reporter(lanes, queue, self._patience)
@@ -100,7 +110,8 @@ class Worker:
             loop = asyncio.get_running_loop()
             try:
                 await self._patience(loop.run_in_executor, life, heartbeat.start)
-                log.info("%s serves %s", self.name, ", ".join(lane.stage for lane in self._lanes))
+                stages = ", ".join(lane.stage for lane in self._lanes)
+                log.info("%s serves %s", self.name, stages, extra={"worker": self.name})
                 async with listening(self._redis, {keys.ended(): self._drop_job, **arrived}):
                     await self._serve()
             except QueueUnavailable as error:

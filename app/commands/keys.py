@@ -1,62 +1,74 @@
 """`imagen keys`: makes, lists and revokes API keys, with or without a service that runs."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from app.options import read_settings
-from workers.jobs.job import Priority
-from workers.jobs.settings import QueueSettings
+from app.commands.options import read_settings
+from app.commands.outcome import WrongUsage, say
 
 if TYPE_CHECKING:
     from workers.jobs.api_keys import ApiKey, ApiKeys
+    from workers.jobs.settings import QueueSettings
 
 Result = TypeVar("Result")
 
-commands = typer.Typer(
+keys = typer.Typer(
     name="keys",
-    help="Make, list and revoke API keys, in the queue at IMAGEN_REDIS_URL or the private one.",
+    help="""Make, list and revoke API keys, in the queue at IMAGEN_REDIS_URL or the private one.
+
+    For example:
+    $ KEY=$(imagen keys make me)
+    """,
     no_args_is_help=True,
 )
 
 
-@commands.command()
+@keys.command()
 def make(
     owner: Annotated[str, typer.Argument(metavar="OWNER", help="Whom it is for: ann, ci.nightly.")],
     priority: Annotated[
-        Priority,
+        Literal["low", "normal", "high"],
         typer.Option(help="The highest it may ask for (else normal).", show_default=False),
-    ] = Priority.NORMAL,
+    ] = "normal",
 ) -> None:
-    """Make a key and print it, this once: KEY=$(imagen keys make me)."""
+    """Make a key and print it, this once.
+
+    For example:
+    $ KEY=$(imagen keys make me)
+    $ imagen keys make ci.nightly --priority low
+    """
     from workers.jobs.api_keys import OWNER
+    from workers.jobs.job import Priority
 
     if re.fullmatch(OWNER, owner) is None:
-        raise typer.BadParameter(
-            "must be up to 64 of a-z, 0-9 and, but for the first, also _ . and -",
-            param_hint="OWNER",
+        raise WrongUsage(
+            "OWNER must be up to 64 of a-z, 0-9 and, but for the first, also _ . and -"
         )
-    record, key = _with_keys(lambda api_keys: api_keys.make(owner, priority))
+    record, key = _with_keys(lambda api_keys: api_keys.make(owner, Priority(priority)))
     print(key)
-    _say(
+    say(
         f"Key {record.id} is for {owner}. It is shown only now. From now on every request needs "
         "the header `authorization: Bearer KEY`, unless the service runs with --no-auth."
     )
 
 
-@commands.command("list")
+@keys.command("list")
 def list_keys() -> None:
-    """List the keys there are: ids and owners, no secrets."""
+    """List the keys there are: ids and owners, no secrets.
+
+    For example:
+    $ imagen keys list
+    """
     from rich.console import Console
     from rich.table import Table
 
     records = _with_keys(_all)
     if not records:
-        _say("There is no key. `imagen keys make NAME` makes one.")
+        say("There is no key. `imagen keys make NAME` makes one.")
         return
     table = Table(box=None, pad_edge=False)
     for column in ("ID", "OWNER", "PRIORITY", "MADE (UTC)"):
@@ -67,19 +79,21 @@ def list_keys() -> None:
     Console().print(table)
 
 
-@commands.command()
+@keys.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `imagen keys list` shows it.")],
 ) -> None:
-    """Revoke a key: from now on no request with it is served."""
+    """Revoke a key: from now on no request with it is served.
+
+    For example:
+    $ imagen keys revoke 1a2b3c4d
+    """
     revoked, left = _with_keys(lambda api_keys: _revoke(api_keys, key_id))
     if not revoked:
-        raise typer.BadParameter(
-            "no key has this id; `imagen keys list` shows those there are", param_hint="ID"
-        )
-    _say(f"Key {key_id} is revoked.")
+        raise WrongUsage("ID: no key has this one; `imagen keys list` shows those there are")
+    say(f"Key {key_id} is revoked.")
     if not left:
-        _say("No key is left: this machine is served without one now, and no other machine is.")
+        say("No key is left: this machine is served without one now, and no other machine is.")
 
 
 async def _all(api_keys: "ApiKeys") -> "tuple[ApiKey, ...]":
@@ -93,7 +107,10 @@ async def _revoke(api_keys: "ApiKeys", key_id: str) -> tuple[bool, bool]:
 
 def _with_keys(action: "Callable[[ApiKeys], Awaitable[Result]]") -> Result:
     """What the action makes of the keys of IMAGEN_REDIS_URL, else of the private queue."""
+    import asyncio
+
     from app.embedded_queue import private_queue
+    from workers.jobs.settings import QueueSettings
 
     settings = read_settings(QueueSettings)
     if "redis_url" in settings.model_fields_set:
@@ -102,14 +119,11 @@ def _with_keys(action: "Callable[[ApiKeys], Awaitable[Result]]") -> Result:
         return asyncio.run(_act(settings.model_copy(update={"redis_url": url}), action))
 
 
-async def _act(settings: QueueSettings, action: "Callable[[ApiKeys], Awaitable[Result]]") -> Result:
+async def _act(
+    settings: "QueueSettings", action: "Callable[[ApiKeys], Awaitable[Result]]"
+) -> Result:
     from workers.jobs.api_keys import ApiKeys
     from workers.jobs.connect import connect
 
     async with connect(settings) as redis:
         return await action(ApiKeys(redis))
-
-
-def _say(sentence: str) -> None:
-    """To people: stdout is for what programs read."""
-    typer.echo(sentence, err=True)

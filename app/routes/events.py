@@ -3,17 +3,22 @@
 import base64
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Header, Query
+from fastapi.sse import format_sse_event
+from pydantic import TypeAdapter
 
 from app.answers import ImageAnswer, ImageInProgress, JobAnswer, Preview
 from app.dependencies import LinksHere, OwnJob, ServicesNow
 from app.links import Links
-from app.openapi import problems
+from app.openapi import headers, problems
+from app.sse import EventStream
 from workers.jobs.errors import JobNotFound, QueueUnavailable
-from workers.jobs.events import Event, ImageDone, JobStands, Look, Previewed, Progressed
+from workers.jobs.events import Event, EventKind, ImageDone, JobStands, Previewed, Progressed
+
+IMAGES_IN_PROGRESS = TypeAdapter(list[ImageInProgress])
 
 log = logging.getLogger(__name__)
 
@@ -31,27 +36,24 @@ Previews = Annotated[
 router = APIRouter(tags=["jobs"])
 
 
-async def _look(
-    job: OwnJob, services: ServicesNow, last_event_id: LastEventId = None
-) -> Look:
-    return await services.events.look(job.id, last_event_id)
-
-
 @router.get(
     "/jobs/{job_id}/events",
     summary="What happens to a job, as it happens",
-    response_class=EventSourceResponse,
+    status_code=200,
+    response_class=EventStream,
     responses={
+        200: {"headers": headers("Cache-Control", "X-Accel-Buffering")},
         204: {"description": "The job has ended, and the client knows: it need not come back."},
         **problems(404, 422, 503),
     },
 )
 async def read_events(
-    look: Annotated[Look, Depends(_look)],
+    job: OwnJob,
     services: ServicesNow,
     links: LinksHere,
+    last_event_id: LastEventId = None,
     previews: Previews = True,
-) -> AsyncGenerator[ServerSentEvent]:
+) -> EventStream:
     """Server-sent events until the job's end. Data is JSON.
 
     - `state`: the job, when this begins and when its status changes; without an id where only its
@@ -65,24 +67,35 @@ async def read_events(
     as browsers do, and misses nothing for a minute; after that it is told first how the job stands.
     A comment comes every 15 s where nothing else does.
     """
+    look = await services.events.look(job.id, last_event_id)
+    return EventStream(_told(services.events.follow(look), job.id, links, previews))
+
+
+async def _told(
+    events: AsyncGenerator[Event], job_id: str, links: Links, previews: bool
+) -> AsyncGenerator[bytes]:
     try:
-        async for event in services.events.follow(look):
-            if previews or not isinstance(event, Previewed):
-                yield _told(event, links)
+        async with aclosing(events):
+            async for event in events:
+                if previews or not isinstance(event, Previewed):
+                    yield _framed(event, links)
     except (JobNotFound, QueueUnavailable) as error:  # the client comes back, and is told then
-        log.warning("events of job %s end early: %s", look.job.id, error)
+        log.warning("events of job %s end early: %s", job_id, error, extra={"job": job_id})
 
 
-def _told(event: Event, links: Links) -> ServerSentEvent:
+def _framed(event: Event, links: Links) -> bytes:
     match event:
         case JobStands(event_id, kind, job):
-            return ServerSentEvent(id=event_id, event=kind, data=JobAnswer.of(job, links))
+            data = JobAnswer.of(job, links).model_dump_json()
+            return format_sse_event(id=event_id, event=kind, data_str=data)
         case Progressed(event_id, images):
             under_way = [ImageInProgress.of(image) for image in images]
-            return ServerSentEvent(id=event_id, event="progress", data=under_way)
+            data = IMAGES_IN_PROGRESS.dump_json(under_way).decode()
+            return format_sse_event(id=event_id, event=EventKind.PROGRESS, data_str=data)
         case Previewed(event_id, image, png):
             url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            shown = Preview(**image.model_dump(), url=url)
-            return ServerSentEvent(id=event_id, event="preview", data=shown)
+            data = Preview(**image.model_dump(), url=url).model_dump_json()
+            return format_sse_event(id=event_id, event=EventKind.PREVIEW, data_str=data)
         case ImageDone(event_id, image):
-            return ServerSentEvent(id=event_id, event="image", data=ImageAnswer.of(image, links))
+            data = ImageAnswer.of(image, links).model_dump_json()
+            return format_sse_event(id=event_id, event=EventKind.IMAGE, data_str=data)

@@ -22,13 +22,12 @@ from app.openapi import (
     json_request,
     problems,
 )
-from app.policy import Policy
+from app.orders import new_job, policy_for
 from app.quotas import quota_headers
 from app.resolve import resolve_order
 from app.services import Services
 from workers.jobs.admission import Allowance, RequestKey
 from workers.jobs.errors import QueueUnavailable
-from workers.jobs.job import NewJob, Webhook
 from workers.jobs.ledger import Accepted
 
 ANSWER: dict[str, Any] = {
@@ -78,7 +77,8 @@ async def generate(
     With `Prefer: wait=N` the answer waits for the job's end, N seconds at most.
     """
     settings = services.settings
-    accepted = await _accept(await read_json(request), idempotency_key, caller, services, links)
+    accepting = _accept(request, idempotency_key, caller, services, links)
+    accepted = await services.metrics.counted(accepting)
     job = accepted.job
     if wait_s is not None:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
@@ -96,27 +96,21 @@ async def generate(
 
 
 async def _accept(
-    body: Any, sent: list[str] | None, caller: Caller, services: Services, links: Links
+    request: Request, sent: list[str] | None, caller: Caller, services: Services, links: Links
 ) -> Accepted:
     """The job that there is under the request's key, else a new one.
 
     The former first: what was accepted stays so while no worker is there, or another card is.
     """
+    body = await read_json(request)
     request_key = _request_key(sent, body)
     known = request_key and await services.ledger.find(caller.owner, request_key)
     if known:
         return Accepted(known, Allowance(), repeated=True)
-    quotas = services.settings.quotas
-    policy = Policy(caller.priority, services.settings.webhooks_to_private, quotas.most_at_once)
+    policy = policy_for(caller, services.settings)
     order = resolve_order(body, await services.cards.recent(), policy)
-    asked = NewJob(
-        owner=caller.owner,
-        priority=order.priority,
-        parameters=order.parameters,
-        deadline_s=order.deadline_s,
-        webhook=None if order.webhook is None else Webhook(url=order.webhook, base=links.base),
-    )
-    return await services.ledger.submit(asked, quotas, request_key)
+    job = new_job(order, caller, links)
+    return await services.ledger.submit(job, services.settings.quotas, request_key)
 
 
 def _request_key(sent: list[str] | None, body: Any) -> RequestKey | None:

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import ssl
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +19,7 @@ from app.webhooks.post import post
 from app.webhooks.signature import owner_secret
 from workers.jobs.background import cancel
 from workers.jobs.errors import QueueUnavailable
+from workers.jobs.log_fields import about
 from workers.jobs.outbox import Delivery, Outbox
 
 MOST_AT_ONCE = 64
@@ -43,11 +46,28 @@ FAILURES = (AddressRefused, OSError, httpx.TransportError)
 log = logging.getLogger(__name__)
 
 
+class Outcome(StrEnum):
+    """What came of an attempt."""
+
+    DELIVERED = "delivered"
+    UNWANTED = "unwanted"
+    """The target says that it is gone."""
+    REFUSED = "refused"
+    """Another status than 2xx."""
+    FAILED = "failed"
+    """No answer, or no address that may be asked for one."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no other is needed."""
+        return self in (Outcome.DELIVERED, Outcome.UNWANTED)
+
+
 class Courier:
     """Use as an async context manager, one per process; `wake` it when a job has ended.
 
     allow_private: as in address.py. certificates: those that are trusted; None trusts the
-    authorities that browsers do, or those in SSL_CERT_FILE.
+    authorities that browsers do, or those in SSL_CERT_FILE. count: is told of each attempt.
     """
 
     def __init__(
@@ -58,6 +78,7 @@ class Courier:
         attempt_s: float = ATTEMPT_S,
         certificates: ssl.SSLContext | None = None,
         look_up: LookUp | None = None,
+        count: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         self._outbox = outbox
         self._allow_private = allow_private
@@ -65,6 +86,7 @@ class Courier:
         self._threads = ThreadPoolExecutor(LOOK_UPS_AT_ONCE, "look-up")
         self._look_up = look_up or look_up_in(self._threads)
         self._certificates = certificates or httpx.create_ssl_context()
+        self._count = count
         self._woken = asyncio.Event()
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
         self._loop: asyncio.Task[None] | None = None
@@ -130,30 +152,31 @@ class Courier:
     async def _deliver(self, delivery: Delivery) -> None:
         """One attempt, settled. One that cannot be settled is made again when its lease ends."""
         try:
-            if await self._attempt(delivery):
-                settled = await self._outbox.end(delivery)
-            else:
-                settled = await self._outbox.retry(delivery)
+            outcome = await self._attempt(delivery)
+            self._count(outcome)
+            settle = self._outbox.end if outcome.is_last else self._outbox.retry
+            settled = await settle(delivery)
         except QueueUnavailable as error:
             log.warning("%s will be made again: %s", _name(delivery), error)
         else:
             if not settled:
                 log.warning("%s took so long that another was made", _name(delivery))
 
-    async def _attempt(self, delivery: Delivery) -> bool:
-        """Whether it was the last that is needed."""
+    async def _attempt(self, delivery: Delivery) -> Outcome:
         service_secret = await self._outbox.service_secret()
         try:
             async with asyncio.timeout(self._attempt_s):
                 status = await self._post(delivery, service_secret)
         except FAILURES as error:
-            log.warning("%s failed: %.200r", _name(delivery), error)
-            return False
+            log.warning("%s failed: %.200r", _name(delivery), error, extra=about(delivery.job))
+            return Outcome.FAILED
         except Exception:  # ours: it would be met again and again without the pauses
-            log.exception("%s failed", _name(delivery))
-            return False
-        log.info("%s: status %d", _name(delivery), status)
-        return 200 <= status < 300 or status == GONE
+            log.exception("%s failed", _name(delivery), extra=about(delivery.job))
+            return Outcome.FAILED
+        log.info("%s: status %d", _name(delivery), status, extra=about(delivery.job))
+        if status == GONE:
+            return Outcome.UNWANTED
+        return Outcome.DELIVERED if 200 <= status < 300 else Outcome.REFUSED
 
     async def _post(self, delivery: Delivery, service_secret: bytes) -> int:
         """The status of the answer."""

@@ -1,7 +1,5 @@
-"""`imagen`: help, wrong usage with its remedy, and a picture drawn without a server."""
+"""`imagen`: the table of its commands, their help, and how whatever goes wrong is told."""
 
-import json
-import os
 import socket
 import subprocess
 import sys
@@ -9,84 +7,135 @@ from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
 
-from app.cli import cli, worker_environment
 from app.embedded_queue import EmbeddedQueue
 from model.samplers import Sampler
+from tests.app.commands.running import imagen, run, start
 from tests.app.conftest import free_port
-from workers.jobs.job import JobParameters
 
-WIDE = {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-
-
-def imagen(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user has it, with its exit status."""
-    return subprocess.run(
-        [sys.executable, "-m", "app.cli", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **WIDE, **environment},
-    )
+GROUPS = ("", "jobs", "keys")
+COMMANDS = (
+    "serve",
+    "api",
+    "worker",
+    "generate",
+    "jobs list",
+    "jobs show",
+    "jobs watch",
+    "jobs cancel",
+    "jobs delete",
+    "jobs download",
+    "keys make",
+    "keys list",
+    "keys revoke",
+)
+SLOW = ("asyncio", "fastapi", "httpx", "pydantic", "redis", "torch", "transformers", "uvicorn")
 
 
 def test_help_names_every_command() -> None:
-    told = CliRunner().invoke(cli, ["--help"], env=WIDE)
+    told = run("--help")
     assert told.exit_code == 0
-    for command in ("serve", "api", "worker", "generate", "keys"):
+    for command in ("serve", "api", "worker", "generate", "jobs", "keys"):
+        assert f" {command} " in told.stdout
+    for command in ("load", "bench", "evaluate"):
         assert f" {command} " in told.stdout
 
 
-@pytest.mark.parametrize(
-    "command", ["serve", "api", "worker", "generate", "keys make", "keys list", "keys revoke"]
-)
+def test_help_tells_every_exit_status() -> None:
+    told = run("--help").stdout
+    for status in ("0 done", "1 failed", "2 wrong usage", "3 the service", "4 the job", "130 "):
+        assert status in told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_explained(command: str) -> None:
-    told = CliRunner().invoke(cli, [*command.split(), "--help"], env=WIDE)
+    told = run(*command.split(), "--help")
     assert told.exit_code == 0
     for line in told.stdout.splitlines():
-        if "--" in line:
-            assert line.rstrip(" │").endswith((".", "[required]")), line
+        if "--" in line and line.startswith("│"):
+            assert line.rstrip(" │").endswith((".", "]")), line
 
 
-CAT = ("generate", "a cat", "-o", "cat.png")
+@pytest.mark.parametrize("command", [*GROUPS, *COMMANDS])
+def test_help_fits_a_terminal_of_80_columns(command: str) -> None:
+    told = run(*command.split(), "--help", COLUMNS="80")
+    assert told.exit_code == 0
+    assert max(len(line) for line in told.stdout.splitlines()) <= 80
+    assert "…" not in told.stdout  # what has no room
 
 
-@pytest.mark.parametrize(
-    ("arguments", "option", "told"),
-    [
-        (["generate", "a cat"], "--output", "Missing option"),
-        (["generate", "a cat", "-o", "cat.jpg"], "--output", "cat.jpg must end in .png"),
-        (["generate", "a cat", "-o", "a/cat.png"], "--output", "make the folder a first"),
-        ([*CAT, "--seed", "-1"], "--seed", "greater than or equal to 0"),
-        ([*CAT, "--steps", "0"], "--steps", "greater than or equal to 1"),
-        ([*CAT, "--width", "0"], "--width", "greater than or equal to 1"),
-        ([*CAT, "--eta", "1.5"], "--eta", "less than or equal to 1"),
-        ([*CAT, "--guidance-interval", "0"], "--guidance-interval", "requires 2 arguments"),
-        ([*CAT, "--guidance-interval", "0", "2"], "--guidance-interval", "less than or equal to 1"),
-        (["api", "--port", "65536"], "--port", "less than or equal to 65535"),
-        (["keys", "make", "Ann Lee"], "OWNER", "up to 64 of a-z, 0-9"),
-        (["keys", "make", "ann", "--priority", "top"], "--priority", "'low', 'normal', 'high'"),
-    ],
-)
-def test_wrong_usage_names_the_option(arguments: list[str], option: str, told: str) -> None:
-    refused = CliRunner().invoke(cli, arguments, env=WIDE)
-    assert refused.exit_code == 2
-    assert option in refused.stderr
-    assert told in refused.stderr
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    told = run(*command.split(), "--help").stdout
+    examples = [line.strip() for line in told.splitlines() if line.strip().startswith("$ ")]
+    assert any(f"imagen {command}" in example for example in examples)
+
+
+def test_help_is_told_before_anything_slow_is_imported() -> None:
+    loaded = (
+        "import sys; from app.cli import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", loaded, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "Usage: imagen" in told.stdout
+    assert set(told.stderr.split()).isdisjoint(SLOW)
 
 
 def test_the_help_lists_the_samplers_there_are() -> None:
-    told = CliRunner().invoke(cli, ["generate", "--help"], env=WIDE).stdout
+    told = run("generate", "--help").stdout
     (line,) = [line for line in told.splitlines() if "--sampler" in line]
-    *names, last = line.partition("<str>")[2].partition("(")[0].replace(" or ", ", ").split(", ")
+    *names, last = line.partition("NAME")[2].rstrip(" .│").replace(" or ", ", ").split(", ")
     assert {*(name.strip() for name in names), last.strip()} == set(Sampler)
 
 
-def test_a_wrong_variable_is_named() -> None:
-    refused = CliRunner().invoke(cli, ["api"], env={**WIDE, "IMAGEN_PORT": "eighty"})
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["draw"], "No such command 'draw'; see `imagen --help`"),
+        (["generate"], "Missing argument 'PROMPT'; see `imagen generate --help`"),
+        (["generate", "a cat", "--stpes", "3"], "No such option: --stpes"),
+        (["generate", "a cat", "-n", "two"], "'-n': Input should be a valid integer"),
+        (["generate", "a cat", "-o", "cat.jpg"], "--output cat.jpg must end in .png"),
+        (["generate", "a cat", "-o", "a/cat.png"], "make the folder a first"),
+        (["generate", "a cat", "--steps", "few"], "--steps few is no whole number: use 20, or"),
+        (["generate", "a cat", "--no-wait"], "--no-wait is for a service: say which with --url"),
+        (["generate", "a cat", "--priority", "top"], "'low', 'normal', 'high'"),
+        (["generate", "a cat", "--url", "here:8000"], "--url here:8000 is no URL of a service"),
+        (["jobs", "list", "--status", "done"], "'queued', 'running', 'succeeded'"),
+        (["jobs", "list", "--key", "my key"], "--key (IMAGEN_API_KEY) has characters"),
+        (
+            ["jobs", "list", "--limit", "-1"],
+            "'--limit': Input should be greater than or equal to 1",
+        ),
+        (["jobs", "show"], "Missing argument 'ID'; see `imagen jobs show --help`"),
+        (["api", "--port", "65536"], "--port: Input should be less than or equal to 65535"),
+        (["keys", "make", "Ann Lee"], "OWNER must be up to 64 of a-z, 0-9"),
+        (["keys", "make", "ann", "--priority", "top"], "'low', 'normal', 'high'"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_the_option(arguments: list[str], told: str) -> None:
+    refused = run(*arguments)
     assert refused.exit_code == 2
-    assert "IMAGEN_PORT: Input should be a valid integer" in refused.stderr
+    assert refused.stdout == ""
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("imagen: ")
+    assert told in line
+
+
+@pytest.mark.parametrize("group", [(), ("jobs",), ("keys",)])
+def test_without_a_command_help_is_shown(group: tuple[str, ...]) -> None:
+    shown = run(*group)
+    assert (shown.exit_code, shown.stderr) == (2, "")
+    assert shown.stdout.rstrip() == run(*group, "--help").stdout.rstrip()
+
+
+def test_a_wrong_variable_is_named() -> None:
+    refused = run("api", IMAGEN_PORT="eighty")
+    assert refused.exit_code == 2
+    assert "imagen: IMAGEN_PORT: Input should be a valid integer" in refused.stderr
 
 
 def test_a_failure_is_one_line_and_status_1() -> None:
@@ -121,87 +170,10 @@ def test_no_auth_serves_without_a_key_though_there_is_one(tmp_path: Path) -> Non
     with EmbeddedQueue(tmp_path) as queue:
         environment = {"IMAGEN_REDIS_URL": queue.url}
         assert imagen("keys", "make", "ann", **environment).returncode == 0
-        with subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "api", "--port", port, "--no-auth"],
-            env={**os.environ, **environment},
-        ) as api:
+        with start("api", "--port", port, "--no-auth", **environment) as api:
             until_it_listens = httpx.HTTPTransport(retries=8)
             with httpx.Client(transport=until_it_listens) as client:
                 answer = client.get(f"http://127.0.0.1:{port}/model")
             api.terminate()
+            api.communicate()
     assert answer.json()["detail"] == "no worker is there to draw"
-
-
-def test_a_picture_without_a_server(tiny_cascade: Path, tmp_path: Path) -> None:
-    output = tmp_path / "cat.png"
-    arguments = ("generate", "a red cat", "-o", str(output), "--seed", "7", "--steps", "2")
-    done = imagen(*arguments, IMAGEN_CASCADE=str(tiny_cascade))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{output}: 16 x 16 px, seed 7, ")
-    with Image.open(output) as picture:
-        assert picture.size == (16, 16)
-        parameters = json.loads(picture.info["parameters"])
-    assert (parameters["prompt"], parameters["seed"]) == ("a red cat", 7)
-    assert [stage["steps"] for stage in parameters["stages"]] == [2, 2]
-    assert [stage["sampler"] for stage in parameters["stages"]] == ["dpmpp", "ddim"]
-
-
-def test_a_picture_is_drawn_as_the_service_draws_it(tiny_cascade: Path, tmp_path: Path) -> None:
-    """Options are fields of a request: one eta is for the stages whose sampler has one."""
-    output = tmp_path / "cat.png"
-    shape = ("--width", "24", "--height", "8", "--guidance-interval", "0.2", "0.8")
-    arguments = ["generate", "a cat", "-o", str(output), "--eta", "0.5", *shape, "--steps", "300"]
-    done = CliRunner().invoke(cli, arguments, env={**WIDE, "IMAGEN_CASCADE": str(tiny_cascade)})
-    assert done.exit_code == 0, done.output
-    with Image.open(output) as picture:
-        assert picture.size == (24, 8)
-        parameters = JobParameters.model_validate_json(picture.info["parameters"])
-    assert [(s.width, s.height) for s in parameters.stages] == [(12, 4), (24, 8)]
-    assert [stage.guidance_interval for stage in parameters.stages] == [(0.2, 0.8)] * 2
-    assert [(s.sampler, s.eta) for s in parameters.stages] == [("dpmpp", 0.0), ("ddim", 0.5)]
-
-
-@pytest.mark.parametrize(
-    ("option", "told"),
-    [
-        (("--size", "12"), "--size is no size of tiny: use 8 or 16"),
-        (("--width", "18"), "--width is no multiple of 4: use a multiple of 4 from 4 to 32"),
-        (("--steps", "5000"), "--steps is too large: use a whole number from 1 to 999 "),
-        (("--sampler", "euler"), "--sampler is no sampler that the cascade has: use "),
-        (("--sampler", "ddpm", "--eta", "0.5"), "--eta has no stage to be used by: use a number"),
-        (("--guidance-interval", "0.5", "0.4"), "--guidance-interval is not a pair of times"),
-        (("--negative", "a" * 2001), "--negative is 2001 characters long: use up to 2000"),
-        (("--device", "abacus"), "'abacus' is neither a device"),
-        (("--cascade", "nowhere"), "nowhere is missing"),
-    ],
-)
-def test_what_the_cascade_cannot_do_is_wrong_usage(
-    tiny_cascade: Path, tmp_path: Path, option: tuple[str, ...], told: str
-) -> None:
-    arguments = ["generate", "a cat", "-o", str(tmp_path / "cat.png"), *option]
-    refused = CliRunner().invoke(cli, arguments, env={**WIDE, "IMAGEN_CASCADE": str(tiny_cascade)})
-    assert refused.exit_code == 2, refused.output
-    assert told in refused.stderr
-    assert "a list of one for each stage" not in refused.stderr
-    assert not (tmp_path / "cat.png").exists()
-
-
-def test_a_worker_is_told_of_a_cascade_where_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A path is one from here; what is no path, such as a hub id, is the worker's to look up."""
-    monkeypatch.chdir(tmp_path)
-    Path("mine").mkdir()
-    assert worker_environment("mine", "cpu") == {
-        "IMAGEN_CASCADE": str(tmp_path / "mine"),
-        "IMAGEN_DEVICE": "cpu",
-    }
-    hub = "DeepFloyd/IF-I-XL-v1.0"
-    assert worker_environment(hub, None) == {"IMAGEN_CASCADE": hub}
-
-
-def test_a_worker_refuses_a_stage_that_the_cascade_does_not_have(tiny_cascade: Path) -> None:
-    arguments = ["worker", "--stages", "text,64", "--cascade", str(tiny_cascade)]
-    refused = CliRunner().invoke(cli, arguments, env=WIDE)
-    assert refused.exit_code == 2, refused.output
-    assert "tiny has no stage 64; it has text, 8, 16" in refused.stderr

@@ -1,6 +1,7 @@
 """A job from queued to its end, whoever brings that about."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ from app.main import create_app
 from app.settings import ApiSettings
 from tests.app.conftest import PNG, PlayedWorker
 from workers.jobs import keys
-from workers.jobs.watcher import JobWatcher
 from workers.jobs.job import TEXT_STAGE
-from workers.jobs.queue import Effect
+from workers.jobs.queue import Effect, Queue, Reached
+from workers.jobs.watcher import JobWatcher
 
 
 async def submit(client: AsyncClient, n: int = 1) -> dict[str, Any]:
@@ -42,6 +43,56 @@ async def test_a_job_is_told_as_it_goes_on(client: AsyncClient, worker: PlayedWo
             "blocked_by": None,
         }
     ]
+
+
+@pytest.mark.usefixtures("served")
+async def test_a_job_tells_how_far_it_is(
+    client: AsyncClient, worker: PlayedWorker, redis: Redis, settings: ApiSettings
+) -> None:
+    """The base stage's 30 steps are guided, the second stage's 8 are not."""
+    queue = Queue(redis, settings)
+    await submit(client)
+    job = await submit(client, n=2)
+    url = job["urls"]["self"]
+    assert (job["queue_position"], job["progress"], job["in_progress"]) == (1, 0.0, [])
+    await worker.draw()
+    assert (await client.get(url)).json()["queue_position"] == 0
+    first = await worker.begin()
+    base, upper = 30 * 32 * 32 * 2, 8 * 128 * 128
+    begun = (await client.get(url)).json()
+    assert begun["queue_position"] is None
+    assert begun["progress"] == pytest.approx(base / (base + upper) / 2, abs=1e-4)
+    await queue.progress([Reached(first, 4, 8)])
+    half = (await client.get(url)).json()
+    assert half["in_progress"] == [{"index": 0, "stage": "128", "step": 4, "steps": 8}]
+    assert half["progress"] == pytest.approx((base + upper / 2) / (base + upper) / 2, abs=1e-4)
+    await worker.finish(first)
+    assert (await client.get(url)).json()["progress"] == 0.5
+    await worker.finish(await worker.begin_next(first))
+    ended = (await client.get(url)).json()
+    assert (ended["progress"], ended["in_progress"]) == (1.0, [])
+
+
+@pytest.mark.usefixtures("served")
+async def test_a_job_tells_where_its_time_went(client: AsyncClient, worker: PlayedWorker) -> None:
+    job = await submit(client)
+    assert job["timings"] == [
+        {"stage": stage, "queued_s": None, "took_s": None} for stage in ("text", "32", "128")
+    ]
+    last = await worker.begin()
+    timings = (await client.get(job["urls"]["self"])).json()["timings"]
+    assert [timing["queued_s"] is None for timing in timings] == [False, False, False]
+    assert [timing["took_s"] is None for timing in timings] == [False, False, True]
+    await worker.finish(last)
+    ended = (await client.get(job["urls"]["self"])).json()
+    spent = [timing[part] for timing in ended["timings"] for part in ("queued_s", "took_s")]
+    assert min(spent) >= 0
+    whole = moment(ended["finished_at"]) - moment(ended["created_at"])
+    assert sum(spent) == pytest.approx(whole.total_seconds(), abs=0.01)
+
+
+def moment(told: str) -> datetime:
+    return datetime.fromisoformat(told)
 
 
 @pytest.mark.usefixtures("served")

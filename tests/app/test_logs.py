@@ -37,7 +37,7 @@ def _everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def assert_unmarked(caplog: pytest.LogCaptureFixture) -> None:
     formatter = logging.Formatter()  # with tracebacks
-    told = [formatter.format(record) + repr(record.args) for record in caplog.records]
+    told = [formatter.format(record) + repr(vars(record)) for record in caplog.records]
     assert told
     assert [line for line in told if MARK in line.lower()] == []
 

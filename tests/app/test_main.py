@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from httpx import AsyncClient
 
 from app.main import app_from_environment
 
@@ -21,9 +20,3 @@ def test_the_environment_is_read_when_the_app_is_made(
     monkeypatch.setenv("IMAGEN_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("IMAGEN_PUBLIC_URL", "https://pictures.example")
     assert app_from_environment().title == "Imagen"
-
-
-async def test_the_root_leads_to_the_documentation(client: AsyncClient) -> None:
-    answer = await client.get("/", follow_redirects=True)
-    assert answer.status_code == 200
-    assert answer.url == "http://imagen.test/docs"

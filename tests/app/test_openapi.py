@@ -4,13 +4,28 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from app.answers import JOB_EXAMPLE, JobAnswer
 from app.main import create_app
+from app.openai import answers
 from app.request import REQUEST_EXAMPLES
 from app.resolve import resolve
 from app.settings import ApiSettings
 from tests.app.conftest import CARD
+
+OPENAI_S: tuple[type[BaseModel], ...] = (
+    answers.Picture,
+    answers.ImagesAnswer,
+    answers.PartialImageEvent,
+    answers.CompletedEvent,
+    answers.ErrorEvent,
+    answers.ErrorAnswer,
+    answers.ErrorDetails,
+    answers.Model,
+    answers.ModelList,
+)
+"""What is told below /v1."""
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +53,15 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> None:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for operations in document["paths"].values():
+    envelope = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}}
+    for path, operations in document["paths"].items():
         for operation in operations.values():
             responses = operation["responses"]
             assert "default" in responses
             for status, response in responses.items():
                 if status == "default" or int(status) >= 400:
-                    assert response["content"] == problem
+                    is_openai = path.startswith("/v1/")
+                    assert response["content"] == (envelope if is_openai else problem)
                     assert response["description"]
 
 
@@ -97,7 +114,12 @@ def test_a_header_is_text(document: dict[str, Any]) -> None:
         for parameter in operation.get("parameters", [])
         if parameter["in"] == "header"
     ]
-    assert {header["name"] for header in headers} == {"idempotency-key", "prefer", "if-none-match"}
+    assert {header["name"] for header in headers} == {
+        "idempotency-key",
+        "prefer",
+        "if-none-match",
+        "last-event-id",
+    }
     assert {header["schema"]["type"] for header in headers} == {"string"}
 
 
@@ -110,6 +132,26 @@ def test_what_generate_takes_and_gives(document: dict[str, Any]) -> None:
     for status in ("200", "202"):
         schema = operation["responses"][status]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/JobAnswer"}
+
+
+def test_what_openai_s_clients_ask_and_are_told(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/images/generations"]["post"]
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert body == {"$ref": "#/components/schemas/ImageRequest"}
+    wrong = {"400", "401", "404", "409", "413", "415", "429", "500", "503", "504", "default"}
+    assert set(operation["responses"]) == {"200"} | wrong
+    told = operation["responses"]["200"]["content"]
+    assert told.keys() == {"application/json", "text/event-stream"}
+    assert told["application/json"]["schema"] == {"$ref": "#/components/schemas/ImagesAnswer"}
+    events = set(references(told["text/event-stream"]))
+    names = {"PartialImageEvent", "CompletedEvent", "ErrorEvent"}
+    assert events == {f"#/components/schemas/{name}" for name in names}
+
+
+def test_openai_s_models_have_examples_that_are_true(document: dict[str, Any]) -> None:
+    for model in OPENAI_S:
+        (example,) = document["components"]["schemas"][model.__name__]["examples"]
+        assert model.model_validate(example).model_dump(exclude_unset=True) == example
 
 
 def test_the_examples_are_true() -> None:

@@ -25,6 +25,7 @@ async def keyed(settings: ApiSettings, redis: Redis) -> AsyncIterator[AsyncClien
     [
         ("GET", "/jobs/{id}", ""),
         ("GET", "/jobs/{id}", "wait=60"),
+        ("GET", "/jobs/{id}/events", ""),
         ("POST", "/jobs/{id}/cancel", ""),
         ("DELETE", "/jobs/{id}", ""),
     ],

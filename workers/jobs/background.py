@@ -15,7 +15,7 @@ async def in_background(coroutine: Coroutine[None, None, None], name: str) -> As
         await cancel([task])
 
 
-async def cancel(tasks: Collection[asyncio.Task[None]]) -> None:
+async def cancel(tasks: Collection[asyncio.Task[object]]) -> None:
     """Returns when all have ended."""
     # Once is not enough: before Python 3.12, wait_for (redis-py sends through it) can lose a
     # cancellation.

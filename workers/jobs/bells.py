@@ -11,8 +11,13 @@ class Bell:
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
+        self._closed = False
 
     def ring(self) -> None:
+        self._rung.set()
+
+    def close(self) -> None:
+        self._closed = True
         self._rung.set()
 
     async def rings_before(self, deadline_s: float) -> bool:
@@ -22,8 +27,9 @@ class Bell:
                 await self._rung.wait()
         except TimeoutError:
             return False
-        self._rung.clear()
-        return True
+        if not self._closed:
+            self._rung.clear()
+        return not self._closed
 
 
 class Bells:
@@ -31,6 +37,14 @@ class Bells:
 
     def __init__(self) -> None:
         self._bells: defaultdict[str, set[Bell]] = defaultdict(set)
+        self.is_closed = False
+
+    def close(self) -> None:
+        """No one waits any more: bells have not rung, however long they would have waited."""
+        self.is_closed = True
+        for bells in self._bells.values():
+            for bell in bells:
+                bell.close()
 
     def ring(self, job_id: str | None) -> None:
         """A Listener. None: there may be news of any job, so everyone looks."""
@@ -42,6 +56,8 @@ class Bells:
     def of(self, job_id: str) -> Iterator[Bell]:
         """A bell that rings for news of this job."""
         bell = Bell()
+        if self.is_closed:
+            bell.close()
         self._bells[job_id].add(bell)
         try:
             yield bell
@@ -50,6 +66,7 @@ class Bells:
             if not self._bells[job_id]:
                 del self._bells[job_id]
 
-    def waiting(self, job_id: str) -> int:
-        """How many wait for news of this job."""
-        return len(self._bells.get(job_id, ()))
+    def waiting(self, job_id: str | None = None) -> int:
+        """How many wait for news of this job; without one, of any."""
+        jobs = list(self._bells) if job_id is None else [job_id]
+        return sum(len(self._bells.get(each, ())) for each in jobs)

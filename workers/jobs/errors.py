@@ -20,6 +20,7 @@ class ImagenError(Exception):
     ├── ProgramRefused      app/supervisor.py: a child process says that it was started wrongly
     ├── QueueEnded          app/serve.py: the embedded server ended while it was in use
     ├── StepTooLong         workers/worker.py: a step outlived the grace of a worker that stops
+    ├── CannotServeMetrics  workers/metrics.py: IMAGEN_METRICS_PORT cannot be listened at
     └── RequestError        app/errors.py: a request that is refused, by field
     """
 

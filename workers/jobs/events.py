@@ -111,27 +111,22 @@ class JobEvents:
         """
         with queue_errors():
             row: Any = await self._follow([], [job_id, after or "", FOLLOWED_S])
-        fields, tasks_before, latest, goes_on = row
-        job = read_fields(job_id, fields, tasks_before)
-        if latest := latest.decode():
-            is_over = job.status.terminal and after is not None and goes_on and after == latest
-        else:
-            latest = _after_its_end(job)
-            is_over = after is not None and _order(after) >= _order(latest)
-        if is_over:
+        fields, tasks_before, latest, is_there = row
+        job, latest = read_fields(job_id, fields, tasks_before), latest.decode()
+        if job.status.terminal and after == latest:
             raise NothingMore
-        if goes_on:
-            assert after is not None
+        if after is not None and is_there:
             return Look(job, after, is_news=False)
         return Look(job, latest, is_news=True)
 
     async def follow(self, look: Look) -> AsyncGenerator[Event]:
-        """What happens to the job from then on, until its end.
+        """What happens to the job from then on, until its end, or until the bells are closed.
 
         Raises: JobNotFound, QueueUnavailable.
         """
         clock = get_running_loop().time
-        job_id, tasks_before = look.job.id, look.job.tasks_before
+        job_id = look.job.id
+        tasks_before: int | None = None
         with self.bells.of(job_id) as bell:
             while True:
                 job, after = look.job, look.after
@@ -151,6 +146,8 @@ class JobEvents:
                             return
                     if clock() >= look_at_s or not await bell.rings_before(look_at_s):
                         break
+                if self.bells.is_closed:
+                    return
                 look = await self.look(job_id, after)
 
     async def _since(self, job_id: str, after: str) -> list[Event] | None:
@@ -177,15 +174,3 @@ class JobEvents:
 
 def _kind_of(job: Job) -> EventKind:
     return EventKind.END if job.status.terminal else EventKind.STATE
-
-
-def _after_its_end(job: Job) -> str:
-    """An id for the end of a job whose events are gone: later than all that there were."""
-    assert job.finished_at is not None
-    return f"{int(job.finished_at * 1000) + 1000}-0"
-
-
-def _order(event_id: str) -> tuple[int, int]:
-    """Ids by when they were given."""
-    milliseconds, _, number = event_id.partition("-")
-    return int(milliseconds), int(number)

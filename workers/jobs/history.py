@@ -1,5 +1,6 @@
 """What jobs an owner has: the newest first, page by page."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,12 @@ from workers.jobs.scripts import Scripts
 from workers.jobs.settings import QueueSettings
 
 AT_ONCE = 100
+"""Read together where those before were not wanted."""
+
 MOST_LOOKED_AT = 2000
 """For one page. A page may have fewer jobs than asked for, and others after it all the same."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,9 @@ class History:
         Raises: QueueUnavailable.
         """
         found: list[Job] = []
-        for _ in range(MOST_LOOKED_AT // AT_ONCE):
-            rows = await self._accepted_before(owner, before)
+        looked_at, at_once = 0, most
+        while looked_at < MOST_LOOKED_AT:
+            rows = await self._accepted_before(owner, before, at_once)
             jobs = await self._read([job_id for job_id, _ in rows])
             for (_, accepted_us), job in zip(rows, jobs, strict=True):
                 before = accepted_us
@@ -55,21 +61,24 @@ class History:
                     found.append(job)
                 if len(found) == most:
                     return Page(tuple(found), before)
-            if len(rows) < AT_ONCE:
+            if len(rows) < at_once:
                 return Page(tuple(found), None)
+            looked_at, at_once = looked_at + len(rows), AT_ONCE
         return Page(tuple(found), before)
 
-    async def _accepted_before(self, owner: str, before: int | None) -> list[tuple[str, int]]:
+    async def _accepted_before(
+        self, owner: str, before: int | None, most: int
+    ) -> list[tuple[str, int]]:
         """Ids, each with when it was accepted, unix us."""
         newest = "+inf" if before is None else f"({before}"
         with queue_errors():
             rows: Any = await self._redis.zrevrangebyscore(
-                keys.jobs(owner), newest, "-inf", start=0, num=AT_ONCE, withscores=True
+                keys.jobs(owner), newest, "-inf", start=0, num=most, withscores=True
             )
         return [(job_id.decode(), int(score)) for job_id, score in rows]
 
     async def _read(self, job_ids: list[str]) -> list[Job | None]:
-        """None for one whose record is gone."""
+        """None for one whose record is gone, or is of another version."""
         with queue_errors():
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for job_id in job_ids:
@@ -82,4 +91,7 @@ def _job_or_none(job_id: str, fields: list[bytes], tasks_before: int) -> Job | N
     try:
         return read_fields(job_id, fields, tasks_before)
     except JobNotFound:
+        return None
+    except (KeyError, ValueError):
+        log.exception("job %s: its record is of another version of imagen", job_id)
         return None

@@ -1,6 +1,7 @@
 """The ledger of jobs: what clients do with them. Each transition is one Lua script."""
 
 import json
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +14,13 @@ from workers.jobs.admission import UNLIMITED, Allowance, QuotaExceeded, Quotas, 
 from workers.jobs.connect import queue_errors
 from workers.jobs.errors import JobNotFound, RequestKeyReused
 from workers.jobs.job import TEXT_STAGE, Job, NewJob
+from workers.jobs.log_fields import about
 from workers.jobs.record import read_fields
 from workers.jobs.scripts import Scripts
 from workers.jobs.settings import QueueSettings
+from workers.jobs.tally import Standing, log_end
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ class Ledger:
         match answer["outcome"]:
             case "accepted":
                 fields = [field.encode() for field in answer["fields"]]
-                return Accepted(read_fields(job.id, fields, answer["tasks_before"]), allowance)
+                accepted = read_fields(job.id, fields, answer["tasks_before"])
+                _log_accepted(accepted)
+                return Accepted(accepted, allowance)
             case "repeated":
                 job_id = answer["job_id"]  # our own where the client sent it again by itself
                 return Accepted(await self.job(job_id), allowance, repeated=job_id != job.id)
@@ -90,7 +97,10 @@ class Ledger:
     async def cancel(self, job_id: str) -> bool:
         """Ends a job at the next step; what is done of it stays. False where it had ended."""
         with queue_errors():
-            return bool(await self._scripts.cancel([], [job_id]))
+            effect = await self._scripts.cancel([], [job_id])
+        if effect:
+            log_end(Standing.of(effect), {"job": job_id})
+        return bool(effect)
 
     async def erase(self, job_id: str) -> None:
         """Cancels a job that lives; takes its prompts and images out of its record.
@@ -103,12 +113,20 @@ class Ledger:
             erased = await self._scripts.erase([], [job_id, nameless.model_dump_json()])
         if not erased:
             raise JobNotFound(job_id)
+        log.info("job %s deleted", job_id, extra={"job": job_id})
 
     async def expire(self) -> float | None:
         """Ends the jobs whose deadline has passed. Returns the s until the next one, if any."""
         with queue_errors():
-            next_ms = int(await self._scripts.expire([], []))
+            next_ms, expired = await self._scripts.expire([], [])
+        for job_id, standing in expired:
+            log_end(Standing.of(standing), {"job": job_id.decode()})
         return None if next_ms < 0 else next_ms / 1000
+
+
+def _log_accepted(job: Job) -> None:
+    fields = {"status": job.status, "priority": job.priority, "images": job.parameters.n}
+    log.info("job %s accepted", job.id, extra={**about(job), **fields})
 
 
 def _asked(job: NewJob, quotas: Quotas, request_key: RequestKey | None) -> Mapping[str, Any]:

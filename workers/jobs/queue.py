@@ -25,24 +25,9 @@ from workers.jobs.job import ImageResult, JobError, JobParameters, Task, TaskInp
 from workers.jobs.record import image_field
 from workers.jobs.scripts import Scripts
 from workers.jobs.settings import QueueSettings
+from workers.jobs.tally import Standing, Tally
 
 log = logging.getLogger(__name__)
-
-
-class Tally:
-    """Is told what the queue does; this one lets it pass."""
-
-    def reclaimed(self, stage: str, tasks: int) -> None:
-        """So many tasks of dead workers are ready again."""
-
-    def gave_up(self, stage: str, tasks: int) -> None:
-        """So many tasks have failed, since too many workers died with them."""
-
-    def fenced(self, stage: str) -> None:
-        """A result came too late: the task is another's, or its job has ended."""
-
-    def image_done(self, seconds: float) -> None:
-        """An image is recorded, so long after its job was accepted."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +73,12 @@ class Queue:
         The worker's heartbeat must be there before. A task lost to a failure or cancellation in
         here comes back through `reclaim`, which must not run beside it.
         """
-        rows = await self._run(self._scripts.claim, [stage, worker, count, int(beside)])
+        rows, expired = await self._run(self._scripts.claim, [stage, worker, count, int(beside)])
         tasks = [task for row in rows if (task := _task(stage, *row)) is not None]
         self._held[worker, stage].update((task.name, task) for task in tasks)
+        self._tally.claimed(tasks)
+        for job_id, standing in expired:
+            self._tally.expired(job_id.decode(), Standing.of(standing))
         return tasks
 
     async def reclaim(self, worker: str, stage: str) -> list[Task]:
@@ -103,8 +91,11 @@ class Queue:
             self._scripts.reclaim, [stage, worker, *_tokens(held.values())]
         )
         self._tally.reclaimed(stage, reclaimed)
-        self._tally.gave_up(stage, given_up)
-        return [held.pop(name.decode()) for name in lost if name.decode() in held]
+        for name, standing in given_up:
+            self._tally.gave_up(stage, name.decode(), Standing.of(standing))
+        tasks = [held.pop(name.decode()) for name in lost if name.decode() in held]
+        self._tally.let_go(tasks)
+        return tasks
 
     def held(self, worker: str) -> list[Task]:
         """What the worker has claimed through this object and not settled."""
@@ -121,6 +112,7 @@ class Queue:
         for stage, group in groupby(by_stage, key=lambda task: task.stage):
             given = list(group)
             await self._run(self._scripts.hand_back, [stage, int(counted), *_tokens(given)])
+            self._tally.let_go(given)
             for task in given:
                 self._forget(task, worker)
 
@@ -199,9 +191,9 @@ class Queue:
         effect = await self._run(self._scripts.finish, [*_fence(task), *recorded])
         self._forget(task, worker)
         if isinstance(effect, int):
-            self._tally.fenced(task.stage)
+            self._tally.fenced(task)
             return Effect(effect)
-        self._tally.image_done(float(effect))
+        self._tally.image_done(task, Standing.of(effect))
         return Effect.DONE
 
     async def fail(self, task: Task, worker: str, error: JobError) -> bool:
@@ -211,7 +203,12 @@ class Queue:
         Returns False where the task is no longer this worker's or its job has ended.
         """
         effect = await self._run(self._scripts.fail, [*_fence(task), error.code, error.message])
-        return self._settled(task, worker, effect)
+        self._forget(task, worker)
+        if not effect:
+            self._tally.fenced(task)
+            return False
+        self._tally.failed(task, error, Standing.of(effect))
+        return True
 
     async def _run(self, script: AsyncScript, arguments: Sequence[EncodableT]) -> Any:
         with queue_errors():
@@ -220,8 +217,10 @@ class Queue:
     def _settled(self, task: Task, worker: str, effect: int) -> bool:
         self._forget(task, worker)
         if not effect:
-            self._tally.fenced(task.stage)
-        return effect == 1
+            self._tally.fenced(task)
+            return False
+        self._tally.handed_on(task)
+        return True
 
     def _forget(self, task: Task, worker: str) -> None:
         """Not a later delivery of the same task, should this worker hold one."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.body import MAX_BODY_BYTES
+from app.openai.request import FIELDS as OPENAI_FIELDS
 from app.request import GenerateRequest
 from app.settings import ApiSettings
 from tests.app.fuzz.conftest import Start
@@ -72,6 +73,14 @@ objects = st.builds(
 )
 
 bodies = objects | values | st.binary(max_size=200)
+
+openai_s = st.sampled_from([b'"%s"' % name.encode() for name in OPENAI_FIELDS]) | texts
+sizes = st.sampled_from(
+    [b'"auto"', b'"32x32"', b'"00160x96"', b'"0x0"', b'"99999x1"', b'"32x32\\n"']
+)
+openai_objects = st.lists(st.tuples(openai_s, values | sizes), max_size=2).map(
+    lambda pairs: b"{" + b",".join(map(b":".join, [(b'"prompt"', b'"a cat"'), *pairs])) + b"}"
+)
 
 header_names = st.sampled_from(
     b"prefer idempotency-key if-none-match authorization content-type content-encoding accept host "
@@ -161,6 +170,23 @@ def test_any_body(service: Service) -> None:
 
     try_all(bodies, attempt)
     assert seen >= {202, 422}
+
+
+def test_any_body_of_openai_s_clients(service: Service) -> None:
+    seen = set()
+
+    def attempt(body: bytes) -> None:
+        answer = ask(service, b"/v1/images/generations", body)
+        seen.add(answer.status)
+        assert answer.status in ((200, 400, 404, 504) if len(body) <= MAX_BODY_BYTES else (413,))
+        if answer.status != 200:
+            assert answer.content_type == "application/json"
+            error = json.loads(answer.content)["error"]
+            assert error["message"]
+            assert error["type"]
+
+    try_all(openai_objects | bodies, attempt)
+    assert seen >= {200, 400}
 
 
 def test_any_headers(service: Service) -> None:

@@ -16,6 +16,7 @@ from app.answers import JobAnswer
 from app.embedded_queue import EmbeddedQueue
 from app.links import Links
 from app.webhooks import courier as courier_module
+from app.webhooks.courier import Outcome
 from app.webhooks.signature import owner_secret
 from tests.app.webhooks.conftest import (
     BASE,
@@ -89,6 +90,18 @@ async def test_gone_is_taken_for_no(outbox: Outbox, end_a_job: EndAJob) -> None:
         async with a_courier(outbox):
             await target.next()
     assert await outbox.next_due_s() is None
+
+
+async def test_whoever_counts_is_told_what_came_of_each(outbox: Outbox, end_a_job: EndAJob) -> None:
+    outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
+    async with (
+        listening(OK, GONE, BROKEN, hang_up) as target,
+        a_courier(outbox, count=outcomes.put_nowait),
+        asyncio.timeout(20),
+    ):
+        for outcome in ("delivered", "unwanted", "refused", "failed"):
+            await end_a_job(target.url())
+            assert await outcomes.get() == outcome
 
 
 async def test_after_the_last_attempt_it_is_given_up(

@@ -1,7 +1,8 @@
 """What the tests of the queue share: a job to submit, and a worker who plays the stages."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
@@ -9,7 +10,8 @@ from redis.asyncio import Redis
 from workers.jobs import keys
 from workers.jobs.announcements import listening
 from workers.jobs.card import CascadeCard, StageCard, StagePlace, WorkerCard
-from workers.jobs.watcher import JobWatcher
+from workers.jobs.connect import connect
+from workers.jobs.events import JobEvents
 from workers.jobs.heartbeat import Heartbeat
 from workers.jobs.image_store import image_path
 from workers.jobs.job import (
@@ -25,6 +27,7 @@ from workers.jobs.job import (
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
+from workers.jobs.watcher import JobWatcher
 
 ENCODER = "encoder-1"
 
@@ -50,6 +53,21 @@ async def watcher(redis: Redis, ledger: Ledger) -> AsyncIterator[JobWatcher]:
     watcher = JobWatcher(ledger)
     async with listening(redis, {keys.ended(): watcher.bells.ring}):
         yield watcher
+
+
+@pytest.fixture
+async def events(queue_settings: QueueSettings) -> AsyncIterator[JobEvents]:
+    async with replica(queue_settings) as events:
+        yield events
+
+
+@asynccontextmanager
+async def replica(settings: QueueSettings) -> AsyncGenerator[JobEvents]:
+    """What an API knows of jobs: by connections of its own."""
+    async with connect(settings) as redis:
+        events = JobEvents(redis, settings, Ledger(redis, settings))
+        async with listening(redis, {keys.happened(): events.bells.ring}):
+            yield events
 
 
 @pytest.fixture
@@ -173,6 +191,11 @@ async def past_its_deadline(redis: Redis, job: NewJob) -> None:
     """As if so much time had gone by."""
     await redis.zadd(keys.deadlines(), {job.id: 1}, xx=True)
     await redis.hset(keys.job(job.id), "deadline_at", "1")
+
+
+async def a_while_later(redis: Redis, job: NewJob) -> None:
+    """As if enough time had gone by since progress was told."""
+    await redis.hset(keys.job(job.id), "progress_told_ms", "1")
 
 
 async def claim_one(queue: Queue, worker: str, stage: str) -> Task:

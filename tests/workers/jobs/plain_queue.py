@@ -19,11 +19,14 @@ class PlainTask:
     stage: str
     deliveries: int = 0
     token: str | None = None
+    step: int | None = None
+    """How many are done, where any worker has told; then none where it is begun anew."""
 
     def give_up(self, counted: bool) -> None:
         """By who holds it: it is ready again."""
         self.token = None
         self.deliveries -= not counted
+        self.step = None if self.step is None else 0
 
 
 @dataclass
@@ -54,6 +57,14 @@ class PlainJob:
             return ""
         before = self.asked.parameters.stage_before(task.stage)
         return keys.artifact_field(int(part), before.name) if before else ""
+
+    def progress(self) -> set[tuple[int, str, int]]:
+        """Index, stage and step of the images under way."""
+        return {
+            (int(part), task.stage, task.step)
+            for part, task in self.tasks.items()
+            if task.step is not None
+        }
 
     def end(self, status: JobStatus, error: str | None = None) -> None:
         assert self.lives, "a terminal status never changes"
@@ -143,8 +154,13 @@ class PlainQueue:
         if not self.holds(task):
             return False
         job, part = self._find(task.name)
-        job.tasks[part] = PlainTask(next_stage)
+        job.tasks[part] = PlainTask(next_stage, step=0)
         return True
+
+    def progress(self, task: Task, step: int) -> None:
+        if self.holds(task):
+            job, part = self._find(task.name)
+            job.tasks[part].step = step
 
     def finish(self, worker: str, task: Task) -> Effect:
         self._forget(worker, task)
@@ -236,6 +252,11 @@ class PlainQueue:
             if job.lives:
                 counts.update({job.asked.owner: job.remaining, "*": job.remaining})
         return dict(counts)
+
+    def listed(self, owner: str) -> list[str]:
+        """The oldest first."""
+        jobs = self.jobs.items()
+        return [job_id for job_id, job in jobs if job.asked.owner == owner and not job.erased]
 
     def _open(self) -> Iterator[tuple[str, PlainTask]]:
         for job_id, job in self.jobs.items():

@@ -9,6 +9,7 @@ from tests.valkey import leaked_keys
 from tests.workers.jobs.conftest import a_job, an_image, claim_one, draw, encode
 from workers.jobs import keys
 from workers.jobs.admission import Quotas, RequestKey
+from workers.jobs.events import JobEvents
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
 
@@ -57,6 +58,8 @@ LEAKS: dict[str, Callable[[Redis], Awaitable[object]]] = {
     keys.webhooks(): lambda redis: redis.zadd(keys.webhooks(), {GONE: 1}),
     keys.rate("ann"): lambda redis: redis.set(keys.rate("ann"), "1"),
     keys.share("ann"): lambda redis: redis.hset(keys.share("ann"), "normal", "1"),
+    keys.jobs("ann"): lambda redis: redis.zadd(keys.jobs("ann"), {GONE: 1}),
+    keys.events(GONE): lambda redis: redis.xadd(keys.events(GONE), {"kind": "end"}),
     keys.clock(): lambda redis: redis.hset(keys.clock(), "normal", "1"),
     keys.worker("w1"): lambda redis: redis.set(keys.worker("w1"), "1"),
     keys.card(): lambda redis: redis.set(keys.card(), "{}"),
@@ -75,6 +78,18 @@ async def test_what_stays_for_no_living_job_is_a_leak(
     await LEAKS[key](redis)
     assert await leaked_keys(redis) == [key]
     await redis.flushall()
+
+
+async def test_events_that_stay_are_a_leak_though_their_job_lives(
+    ledger: Ledger, redis: Redis, events: JobEvents
+) -> None:
+    job = a_job()
+    await ledger.submit(job)
+    await events.look(job.id)
+    assert await leaked_keys(redis) == []
+    await redis.persist(keys.events(job.id))
+    assert await leaked_keys(redis) == [keys.events(job.id)]
+    await redis.expire(keys.events(job.id), 60)
 
 
 async def test_a_record_that_stays_after_its_end_is_a_leak(ledger: Ledger, redis: Redis) -> None:

@@ -20,11 +20,11 @@ from tests.workers.jobs.conftest import (
 )
 from workers.jobs import keys
 from workers.jobs.errors import JobNotFound
-from workers.jobs.watcher import JobWatcher
 from workers.jobs.job import Job, JobStatus, NewJob, Priority, StageTimes
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
+from workers.jobs.watcher import JobWatcher
 
 STAGES = ("text", "32", "128")
 

@@ -33,14 +33,16 @@ from tests.workers.jobs.conftest import (
     an_image,
     past_its_deadline,
 )
+from tests.workers.jobs.follower import Follower
 from tests.workers.jobs.plain_queue import PlainQueue
 from workers.jobs import keys
 from workers.jobs.admission import RequestKey
 from workers.jobs.connect import connect
 from workers.jobs.errors import InputExpired, RequestKeyReused
-from workers.jobs.job import NewJob, Priority, Task
+from workers.jobs.events import JobEvents, JobStands, NothingMore
+from workers.jobs.job import TEXT_STAGE, JobStatus, NewJob, Priority, StageTimes, Task
 from workers.jobs.ledger import Ledger
-from workers.jobs.queue import Queue
+from workers.jobs.queue import Queue, Reached
 from workers.jobs.record import read_job
 from workers.jobs.scripts import source
 from workers.jobs.settings import QueueSettings
@@ -50,6 +52,8 @@ STEPS = 20
 
 WORKERS = ("w1", "w2", "w3")
 STAGES = ("text", "32", "128")
+OWNERS = ("ann", "bob")
+PROGRESS_STEPS = 8
 FAR_MS = 10_000_000
 """Longer than an example takes."""
 
@@ -62,7 +66,7 @@ new_jobs = st.builds(
     prompt=st.sampled_from(["a red apple", "a cat"]),
     n=st.integers(1, 3),
     steps=st.integers(1, 50),
-    owner=st.sampled_from(["ann", "bob"]),
+    owner=st.sampled_from(OWNERS),
     priority=st.sampled_from(Priority),
     deadline_s=st.sampled_from([FAR_MS / 1000, FAR_MS / 1000, None]),
     webhook=st.none() | st.just(WEBHOOK),
@@ -89,6 +93,14 @@ class QueueMachine(RuleBasedStateMachine):
         self.delivered: list[Task] = []
         self.requests: dict[str, tuple[str, str]] = {}
         """By owner: fingerprint and job of the first."""
+        self.apis = [JobEvents(redis, queue_settings, self.ledger) for _ in range(2)]
+        self.followers: dict[str, Follower] = {}
+        self.followed: set[str] = set()
+        """Jobs of which events are kept."""
+        self.forgotten: set[str] = set()
+        """Jobs of which events are gone that were kept."""
+        self.erased_in_sight: set[str] = set()
+        """Jobs that were erased while events of them were kept."""
 
     def run(self, doing: Awaitable[Result]) -> Result:
         return self.loop.run_until_complete(doing)
@@ -97,11 +109,16 @@ class QueueMachine(RuleBasedStateMachine):
         target=jobs,
         some=st.lists(new_jobs, min_size=1, max_size=4),
         claims=st.tuples(*(some_claims for _ in STAGES)),
+        followed=st.booleans(),
     )
-    def begin(self, some: list[NewJob], claims: tuple[list[tuple[str, bool]], ...]) -> Any:
+    def begin(
+        self, some: list[NewJob], claims: tuple[list[tuple[str, bool]], ...], followed: bool
+    ) -> Any:
         """claims: at each stage, of one task each, by whom, and whether it is done already."""
         self.live("w3", "live for a lease")
         begun = multiple(*(self.submit(job, fingerprint=None) for job in some))
+        if followed:
+            self.catch_up(next(iter(self.plain.jobs)), self.apis[0])
         for stage, by_stage in zip(STAGES, claims, strict=True):
             for worker, done in by_stage:
                 for task in self.take(stage, worker, count=1):
@@ -167,8 +184,66 @@ class QueueMachine(RuleBasedStateMachine):
         assert [task.name for task in tasks] == expected
         for task in tasks:
             self.plain.deliver(worker, task, heard)
+            assert task.is_followed is (task.job_id in self.followed)
         self.delivered += tasks if heard else []
         return tasks
+
+    @property
+    def shown(self) -> list[Task]:
+        """What may be under way, as far as the workers know."""
+        return [task for task in self.delivered if task.stage != TEXT_STAGE]
+
+    @precondition(lambda self: self.shown and self.plain.living)
+    @rule(data=st.data(), step=st.integers(0, PROGRESS_STEPS))
+    def show(self, data: st.DataObject, step: int) -> None:
+        """Of several tasks at one stage, as their worker does; also late."""
+        last = data.draw(st.sampled_from(self.shown))
+        beside = [task for task in self.shown if task.stage == last.stage]
+        tasks = [*data.draw(st.lists(st.sampled_from(beside), max_size=2)), last]
+        tasks = list({task.name: task for task in tasks}.values())
+        reached = [Reached(task, step, PROGRESS_STEPS) for task in tasks]
+        followed = self.run(self.queues[holder(last)].progress(reached))
+        held = [task for task in tasks if self.plain.holds(task)]
+        assert followed == {task.key for task in held if task.job_id in self.followed}
+        for each in tasks:
+            self.plain.progress(each, step)
+        self.run(self.queues[holder(last)].preview(reached[0], b"png"))
+
+    @rule(job=jobs, api=st.integers(0, 1), events_go=st.sampled_from([False, False, False, True]))
+    def follow(self, job: NewJob, api: int, events_go: bool) -> None:
+        """With any API, from where the follower was. events_go: before, as they do in time."""
+        if events_go and self.run(self.redis.delete(keys.events(job.id))):
+            self.followed.discard(job.id)
+            self.forgotten.add(job.id)
+        self.catch_up(job.id, self.apis[api])
+
+    def catch_up(self, job_id: str, api: JobEvents) -> None:
+        job = self.plain.jobs[job_id]
+        follower = self.followers.setdefault(job_id, Follower(job_id))
+        try:
+            self.run(follower.catch_up(api, self.redis))
+        except NothingMore:
+            assert follower.ends
+        if job.lives:
+            self.followed.add(job_id)
+
+    def teardown(self) -> None:
+        """Whoever followed has been told everything, and once."""
+        for job_id, follower in self.followers.items():
+            self.catch_up(job_id, self.apis[0])
+            job, first = self.plain.jobs[job_id], follower.seen[0]
+            ends = [end.job.erased for end in follower.ends]
+            if job_id in self.erased_in_sight:
+                assert ends in ([True], [False, True])
+            else:
+                assert len(ends) == (not job.lives)
+                assert True not in ends or job.erased
+            assert len(set(follower.ids)) == len(follower.ids)
+            assert len(set(follower.images)) == len(follower.images)
+            if not job.erased and job_id not in self.forgotten:
+                assert isinstance(first, JobStands)
+                seen = [image.index for image in first.job.images] + follower.images
+                assert sorted(seen) == sorted(job.images)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), result=a_result)
@@ -261,6 +336,8 @@ class QueueMachine(RuleBasedStateMachine):
             case "cancel":
                 assert self.run(self.ledger.cancel(job.id)) is self.plain.cancel(job.id)
             case "erase":
+                if job.id in self.followed:
+                    self.erased_in_sight.add(job.id)
                 self.run(self.ledger.erase(job.id))
                 self.plain.erase(job.id)
             case _ if job.deadline_s is not None and plain.lives:
@@ -289,9 +366,18 @@ class QueueMachine(RuleBasedStateMachine):
             assert (job.error.code if job.error else None) == plain.error
             assert (job.erased, job.parameters.prompt == "") == (plain.erased, plain.erased)
             assert names(values.get(keys.artifacts(job_id))) == plain.artifacts()
+            assert {
+                (each.index, each.stage, each.step) for each in job.progress
+            } == plain.progress()
+            is_whole = job.status is JobStatus.SUCCEEDED and not job.erased
+            assert 1.0 * is_whole <= job.fraction_done <= 1
+            assert all(is_in_order(times) for times in job.times)
         jobs = self.plain.jobs.items()
         queued = {who: str(images) for who, images in self.plain.queued().items()}
         assert texts(values.get(keys.queued())) == queued
+        for owner in OWNERS:
+            listed = [job_id.decode() for job_id in values.get(keys.jobs(owner), ())]
+            assert listed == self.plain.listed(owner)
         timed = {job_id for job_id, job in jobs if job.asked.deadline_s and job.lives}
         assert names(values.get(keys.deadlines())) == timed
         due = {job_id for job_id, job in jobs if job.asked.webhook and not job.lives}
@@ -310,6 +396,12 @@ def texts(fields: Mapping[bytes, bytes] | None) -> dict[str, str]:
 
 def holder(task: Task) -> str:
     return task.token.rpartition("/")[0]
+
+
+def is_in_order(times: StageTimes) -> bool:
+    moments = [times.ready_at, times.claimed_at, times.settled_at]
+    known = [moment for moment in moments if moment is not None]
+    return moments[: len(known)] == sorted(known)
 
 
 def test_redis_is_as_the_plain_queue(valkey_url: str, tmp_path: Path) -> None:

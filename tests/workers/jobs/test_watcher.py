@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 from tests.workers.jobs.conftest import FAILURE, a_job, claim_one, draw, encode
 from workers.jobs import keys
 from workers.jobs.errors import JobNotFound
-from workers.jobs.watcher import JobWatcher
 from workers.jobs.job import Job, JobStatus, NewJob
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
 from workers.jobs.scripts import source
 from workers.jobs.settings import QueueSettings
+from workers.jobs.watcher import JobWatcher
 
 
 async def start_waiting(watcher: JobWatcher, job: NewJob) -> asyncio.Task[Job]:

@@ -1,9 +1,9 @@
 -- Precondition: the job lives.
 -- Effect: it is canceled; what is done of it stays.
--- Returns 1; 0 where it had ended or is gone.
+-- Returns its standing; 0 where it had ended or is gone.
 -- ARGV: job id.
 if not alive(ARGV[1]) then
   return 0
 end
 end_job(ARGV[1], 'canceled')
-return 1
+return standing(ARGV[1])

@@ -3,7 +3,7 @@
 -- first image is among them are running; a job beyond its deadline has expired instead. A text
 -- stays while enough images are to be drawn before its own.
 -- Returns {task, token, deliveries, parameters, traceparent or '', 1 where someone follows the job}
--- for each.
+-- for each; then the jobs that have expired, each with its standing.
 -- ARGV: stage, worker, count, 1 where the worker may have others beside them and else 0: then the
 -- last delivery of a task does not count, since what it dies with may be another.
 local stage, worker, count, beside = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -17,13 +17,16 @@ local function advance_clock(priority, score)
   redis.call('EXPIRE', keys.clock, settings.retention_s)
 end
 
+local expired = {}
 local function deliver(task, score)
   local job_id, image = parts_of(task)
   local job = keys.job .. job_id
   local status, parameters, priority, deadline_at, traceparent = unpack(
     redis.call('HMGET', job, 'status', 'parameters', 'priority', 'deadline_at', 'traceparent'))
   if deadline_at and tonumber(deadline_at) <= tonumber(now()) then
-    return expire_job(job_id)
+    expire_job(job_id)
+    expired[#expired + 1] = {job_id, standing(job_id)}
+    return nil
   end
   if stage ~= 'text' then
     advance_clock(priority, score)
@@ -79,4 +82,4 @@ for i = 1, #ready, 2 do
     claimed[#claimed + 1] = deliver(ready[i], ready[i + 1])
   end
 end
-return claimed
+return {claimed, expired}

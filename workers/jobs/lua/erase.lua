@@ -19,5 +19,5 @@ redis.call('HSET', job, 'parameters', parameters, 'erased', 1)
 redis.call('ZREM', keys.jobs .. redis.call('HGET', job, 'owner'), job_id)
 -- Those who follow it are told again that it has ended, and no more.
 redis.call('XTRIM', keys.events .. job_id, 'MAXLEN', 0)
-tell(job_id, 'end')
+tell_end(job_id)
 return 1

@@ -1,8 +1,8 @@
 -- Precondition: the worker holds the task.
 -- Effect: the image is in the record, the stage's input is gone, the task is settled; with the
 -- last image the job has ended.
--- Returns the s since the job was accepted, as text; 0 where fenced off; -1 where no one can finish
--- it any more: the image has failed, or its job has ended without it.
+-- Returns the job's standing; 0 where fenced off; -1 where no one can finish it any more: the image
+-- has failed, or its job has ended without it.
 -- ARGV: stage, task, token, field of the image, image, input's field ('' for the base stage).
 local stage, task, token, image_field, image, input_field = unpack(ARGV)
 local job_id = parts_of(task)
@@ -20,4 +20,4 @@ settle(stage, task)
 redis.call('HSET', job, image_field, image)
 tell(job_id, 'image', image)
 image_done(job_id)
-return string.format('%.6f', now() - redis.call('HGET', job, 'created_at'))
+return standing(job_id)

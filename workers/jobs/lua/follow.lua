@@ -1,14 +1,14 @@
 -- Precondition: none.
--- Effect: what happens to the job is kept for followed_s from now, if it has not ended: one that
--- has keeps what is there.
+-- Effect: what happens to the job is kept for followed_s from now, if it has not ended; of one that
+-- has, what is there.
 -- Returns the fields of the job's record; how many tasks come before its next, see read.lua; the
--- id of the latest event, or '' where none are kept; 1 where all events after the one that the
--- follower has seen are there, else 0.
+-- id of the latest event; 1 where the event that the follower has seen is there, and so all that
+-- came after it, else 0.
 -- ARGV: job id, id of the event or '', followed_s.
 local job_id, after, followed_s = unpack(ARGV)
-local events = keys.events .. job_id
+local job, events = keys.job .. job_id, keys.events .. job_id
+local UNSEEN_END = '0-1'  -- for a job that no one has followed to its end
 
--- Of the first of some events.
 local function id_of(rows)
   return rows[1] and rows[1][1]
 end
@@ -18,6 +18,6 @@ if alive(job_id) and redis.call('EXISTS', events) == 0 then
 end
 redis.call('EXPIRE', events, followed_s)
 local latest = id_of(redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1))
-local goes_on = after ~= '' and id_of(redis.call('XRANGE', events, after, after))
-return {redis.call('HGETALL', keys.job .. job_id), tasks_before(job_id), latest or '',
-  goes_on and 1 or 0}
+  or redis.call('HGET', job, 'end_event') or UNSEEN_END
+local is_there = after ~= '' and id_of(redis.call('XRANGE', events, after, after))
+return {redis.call('HGETALL', job), tasks_before(job_id), latest, is_there and 1 or 0}

@@ -7,11 +7,7 @@ local returned = 0
 for i = 3, #ARGV, 2 do
   local task, token = ARGV[i], ARGV[i + 1]
   if owned(stage, task, token) then
-    redis.call('HDEL', keys.held .. stage, task)
-    if counts == '0' then
-      forget_delivery(stage, task)
-    end
-    make_ready(stage, task)
+    take_back(stage, task, counts == '1')
     returned = returned + 1
   end
 end

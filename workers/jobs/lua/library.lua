@@ -42,19 +42,24 @@ local function deliveries_field(stage, image)
   return 'deliveries:' .. stage .. ':' .. image
 end
 
-local function forget_delivery(stage, task)
-  local job_id, image = parts_of(task)
-  redis.call('HINCRBY', keys.job .. job_id, deliveries_field(stage, image), -1)
-end
-
 -- What happens to a job is told to those who follow it, and to no one else. kind, value: see
--- workers/jobs/events.py; a picture's bytes may come with it.
+-- workers/jobs/events.py; a picture's bytes may come with it. Returns the event's id, if any.
 local MOST_EVENTS = 500
 local function tell(job_id, kind, value, png)
-  local events = keys.events .. job_id
-  if redis.call('XADD', events, 'NOMKSTREAM', 'MAXLEN', '~', MOST_EVENTS, '*',
-      'kind', kind, 'value', value or '', 'png', png or '') then
+  local id = redis.call('XADD', keys.events .. job_id, 'NOMKSTREAM', 'MAXLEN', '~', MOST_EVENTS,
+    '*', 'kind', kind, 'value', value or '', 'png', png or '')
+  if id then
     redis.call('PUBLISH', keys.happened, job_id)
+  end
+  return id
+end
+
+-- Which event was the end is kept in the job's record: who has had it is told no more, also when
+-- the events are gone.
+local function tell_end(job_id)
+  local id = tell(job_id, 'end')
+  if id then
+    redis.call('HSET', keys.job .. job_id, 'end_event', id)
   end
 end
 
@@ -84,6 +89,21 @@ local function make_ready(stage, task)
   redis.call('ZADD', keys.ready .. stage, string.format('%.0f', score), task)
   redis.call('HSETNX', keys.job .. job_id, 'ready_at:' .. stage, now())
   redis.call('PUBLISH', keys.arrived .. stage, '')
+end
+
+-- Takes a task from the one who holds it, for others, who begin with it anew.
+local function take_back(stage, task, counts)
+  local job_id, image = parts_of(task)
+  local job, field = keys.job .. job_id, progress_field(image)
+  redis.call('HDEL', keys.held .. stage, task)
+  if not counts then
+    redis.call('HINCRBY', job, deliveries_field(stage, image), -1)
+  end
+  local reached = redis.call('HGET', job, field)
+  if reached then
+    redis.call('HSET', job, field, at(stage, 0, string.match(reached, '%d+$')))
+  end
+  make_ready(stage, task)
 end
 
 -- Adds to the images that an owner, and all together, have accepted and not done. What the owner
@@ -158,7 +178,13 @@ local function end_job(job_id, status)
     redis.call('ZADD', keys.webhooks, now(), job_id)
   end
   redis.call('PUBLISH', keys.ended, job_id)
-  tell(job_id, 'end')
+  tell_end(job_id)
+end
+
+-- How a job stands after a transition, as text: the s since it was accepted, and its status.
+local function standing(job_id)
+  local created_at, status = unpack(redis.call('HMGET', keys.job .. job_id, 'created_at', 'status'))
+  return string.format('%.6f %s', now() - created_at, status)
 end
 
 -- One image less to wait for; after the last one the job has ended.

@@ -10,7 +10,7 @@ local PAUSE_MS = 250
 local function tell_progress(job_id)
   local job = keys.job .. job_id
   local told_ms = tonumber(redis.call('HGET', job, 'progress_told_ms') or 0)
-  if now() * 1000 - told_ms < PAUSE_MS then
+  if math.abs(now() * 1000 - told_ms) < PAUSE_MS then  -- a clock may be set back
     return
   end
   redis.call('HSET', job, 'progress_told_ms', string.format('%.0f', now() * 1000))

@@ -3,8 +3,8 @@
 -- Effect: the stage's tasks that are held by workers without a heartbeat are ready again, as are
 -- those that the worker itself holds without knowing, since their delivery was lost on the way.
 -- A task that was delivered max_deliveries times is given up: its image, or its text, fails.
--- Returns how many are ready again, how many were given up, and the tasks that the worker believes
--- to hold and does not.
+-- Returns how many are ready again; those given up, each with its job's standing; and the tasks that
+-- the worker believes to hold and does not.
 -- ARGV: stage, worker, then task and token, as often as the worker holds one.
 local stage, worker = unpack(ARGV, 1, 2)
 local believed = {}
@@ -12,11 +12,11 @@ for i = 3, #ARGV, 2 do
   believed[ARGV[i]] = ARGV[i + 1]
 end
 
-local reclaimed, given_up = 0, 0
+local reclaimed, given_up = 0, {}
 
 local function give_up(task, deliveries)
-  given_up = given_up + 1
   fail_task(stage, task, 'gave_up', string.format('stage %s: %d workers died with it', stage, deliveries))
+  given_up[#given_up + 1] = {task, standing(parts_of(task))}
 end
 
 local function take_from(holder, task)
@@ -26,11 +26,7 @@ local function take_from(holder, task)
     return give_up(task, deliveries)
   end
   reclaimed = reclaimed + 1
-  redis.call('HDEL', keys.held .. stage, task)
-  if holder == worker then  -- no one has died with it
-    forget_delivery(stage, task)
-  end
-  make_ready(stage, task)
+  take_back(stage, task, holder ~= worker)  -- of its own, no one has died with it
 end
 
 local held = {}

@@ -114,12 +114,12 @@ if asked.idempotency then
   redis.call('HSET', job, 'idempotency', asked.idempotency)
 end
 
--- The owner's list. Two of the oldest leave where their records have: so it grows no further than
--- the owner has records.
+-- The owner's list. Two at random leave where their records have, so that about as many stay
+-- without a record as with one, at most: the oldest may be jobs that never end.
 local listed = keys.jobs .. asked.owner
-for _, oldest in ipairs(redis.call('ZRANGE', listed, 0, 1)) do
-  if redis.call('EXISTS', keys.job .. oldest) == 0 then
-    redis.call('ZREM', listed, oldest)
+for _, any_id in ipairs(redis.call('ZRANDMEMBER', listed, 2)) do
+  if redis.call('EXISTS', keys.job .. any_id) == 0 then
+    redis.call('ZREM', listed, any_id)
   end
 end
 local newest_us = redis.call('ZRANGE', listed, -1, -1, 'WITHSCORES')[2] or 0

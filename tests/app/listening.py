@@ -1,0 +1,25 @@
+"""An API that listens on this machine, for clients that speak TCP."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from app.main import create_app
+from app.server import Server
+from app.settings import ApiSettings
+from tests.app.conftest import free_port
+
+
+@asynccontextmanager
+async def listening(settings: ApiSettings, port: int | None = None) -> AsyncGenerator[str]:
+    """The URL of an API in this event loop; it has been stopped in the end."""
+    server = Server(create_app(settings), "127.0.0.1", port or free_port())
+    serving = asyncio.create_task(server.serve())
+    try:
+        async with asyncio.timeout(20):
+            while not server.started:
+                await asyncio.sleep(0.005)
+        yield f"http://127.0.0.1:{server.config.port}"
+    finally:
+        server.should_exit = True
+        await serving
