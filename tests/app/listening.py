@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from fastapi import FastAPI
+
 from app.main import create_app
 from app.server import Server
 from app.settings import ApiSettings
@@ -13,7 +15,14 @@ from tests.app.conftest import free_port
 @asynccontextmanager
 async def listening(settings: ApiSettings, port: int | None = None) -> AsyncGenerator[str]:
     """The URL of an API in this event loop; it has been stopped in the end."""
-    server = Server(create_app(settings), "127.0.0.1", port or free_port())
+    async with listening_app(create_app(settings), port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def listening_app(app: FastAPI, port: int | None = None) -> AsyncGenerator[str]:
+    """The same of an app of create_app()."""
+    server = Server(app, "127.0.0.1", port or free_port())
     serving = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(20):

@@ -194,7 +194,7 @@ async def test_without_a_queue_a_scrape_tells_so(tmp_path: Path) -> None:
 async def test_a_queue_that_is_silent_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_route, "DEPTHS_S", 0.05)
+    monkeypatch.setattr(metrics_route, "PATIENCE_S", 0.05)
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -206,8 +206,12 @@ async def test_a_queue_that_is_silent_is_away(
     settings = ApiSettings(
         redis_url=f"unix://{tmp_path}/silent.sock", data_dir=tmp_path, auth="none"
     )
-    async with server, client_of(settings) as client:
-        assert (await scrape(client))["imagen_queue_up"] == {"": 0}
+    needs_key = settings.model_copy(update={"auth": "required"})
+    key = {"authorization": f"Bearer imagen_12345678_{'0' * 64}"}
+    async with server, client_of(settings) as client, client_of(needs_key) as other:
+        async with asyncio.timeout(5):
+            assert (await scrape(client))["imagen_queue_up"] == {"": 0}
+            assert (await other.get("/metrics", headers=key)).status_code == 503
         hung_up.set()
 
 
@@ -216,11 +220,14 @@ async def test_who_was_let_in_is_let_in_while_the_queue_is_away(tmp_path: Path) 
     with EmbeddedQueue(tmp_path) as server:
         settings = ApiSettings(redis_url=server.url, data_dir=tmp_path, auth="required")
         async with connect(settings) as redis:
-            known, unused = [await new_key(redis, name) for name in ("prometheus", "ann")]
-        async with client_of(settings) as client:
-            assert (await client.get("/metrics")).status_code == 401
-            await scrape(client, **known)
-            server.stop()
+            known, revoked, unused = [await new_key(redis, name) for name in ("me", "bob", "ann")]
+            async with client_of(settings) as client:
+                assert (await client.get("/metrics")).status_code == 401
+                await scrape(client, **known)
+                await scrape(client, **revoked)
+                assert await ApiKeys(redis).revoke(id_of(revoked))
+                assert (await client.get("/metrics", headers=revoked)).status_code == 401
+                server.stop()
             assert (await scrape(client, **known))["imagen_queue_up"] == {"": 0}
             assert (await client.get("/metrics", headers=unused)).status_code == 503
             assert (await client.get("/metrics")).status_code == 401

@@ -134,6 +134,15 @@ def test_what_generate_takes_and_gives(document: dict[str, Any]) -> None:
         assert schema == {"$ref": "#/components/schemas/JobAnswer"}
 
 
+def test_what_who_follows_a_job_is_told(document: dict[str, Any]) -> None:
+    told = document["paths"]["/jobs/{job_id}/events"]["get"]["responses"]["200"]
+    assert told["content"].keys() == {"text/event-stream"}
+    event = told["content"]["text/event-stream"]["itemSchema"]
+    assert event["properties"]["event"]["enum"] == ["state", "progress", "preview", "image", "end"]
+    models = {"JobAnswer", "ImageInProgress", "ImageAnswer"}
+    assert set(references(event)) == {f"#/components/schemas/{model}" for model in models}
+
+
 def test_what_openai_s_clients_ask_and_are_told(document: dict[str, Any]) -> None:
     operation = document["paths"]["/v1/images/generations"]["post"]
     body = operation["requestBody"]["content"]["application/json"]["schema"]

@@ -3,17 +3,20 @@
 import asyncio
 import json
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from fastapi import Request, Response
 from httpx import AsyncClient
 from redis.asyncio import Redis
 from typer.testing import Result
 
+from app.main import create_app
 from app.settings import ApiSettings
 from tests.app.commands.running import files_in, run, start
 from tests.app.conftest import CARD, PNG, PlayedWorker, free_port, new_key, show
-from tests.app.listening import listening
+from tests.app.listening import listening, listening_app
 from workers.jobs.job import Task
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Effect
@@ -141,7 +144,8 @@ async def test_a_key_is_asked_for_and_sent(
     show(settings, CARD)
     header = await new_key(redis, "ann")
     key = header["authorization"].removeprefix("Bearer ")
-    async with listening(settings.model_copy(update={"auth": "required"})) as url:
+    guarded = settings.model_copy(update={"auth": "required"})
+    async with listening(guarded) as url:
         refused = await generate("--url", url)
         assert refused.exit_code == 2
         assert refused.stderr.startswith(
@@ -216,13 +220,26 @@ async def test_ctrl_c_cancels_the_job_and_keeps_what_is_done(
 
 @pytest.mark.usefixtures("served")
 async def test_ctrl_c_before_the_answer_cancels_the_job_too(
-    url: str, worker: PlayedWorker, settings: ApiSettings, redis: Redis
+    settings: ApiSettings, worker: PlayedWorker, redis: Redis
 ) -> None:
-    """As soon as a worker has the job, whether or not the client knows its id by then."""
-    with start(*CAT, "--url", url) as asking:
-        text = await worker.accept()
-        asking.send_signal(signal.SIGINT)
-        _, stderr = await asyncio.to_thread(asking.communicate)
+    app = create_app(settings)
+    is_interrupted = asyncio.Event()
+
+    @app.middleware("http")
+    async def answer_late(
+        request: Request, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await answer(request)
+        if request.url.path == "/generate":
+            await is_interrupted.wait()
+        return response
+
+    async with listening_app(app) as url:
+        with start(*CAT, "--url", url) as asking:
+            text = await worker.accept()
+            asking.send_signal(signal.SIGINT)
+            is_interrupted.set()
+            _, stderr = await asyncio.to_thread(asking.communicate)
     assert (asking.returncode, stderr) == (130, f"imagen: job {text.job_id}: canceled\n")
     assert (await Ledger(redis, settings).job(text.job_id)).status == "canceled"
 

@@ -11,6 +11,8 @@ from tests.app.fuzz.service import serving
 
 GENERATE = "POST /generate"
 JOB = "GET /jobs/{job_id}"
+LIST = "GET /jobs"
+EVENTS = "GET /jobs/{job_id}/events"
 IMAGE = "GET /images/{job_id}/{index}.png"
 OPEN = {IMAGE, "GET /livez", "GET /readyz"}
 
@@ -31,6 +33,8 @@ def test_without_keys(start: Start, open_settings: ApiSettings) -> None:
     assert found.failures == []
     assert found.of(GENERATE) == {200, 202, 405, 415, 422}
     assert found.of(IMAGE) >= {200, 404, 405}
+    assert found.of(LIST) >= {200, 422}
+    assert found.of(EVENTS) >= {200, 404, 422}
     assert found.links.keys() >= LINKS
 
 
