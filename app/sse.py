@@ -16,19 +16,19 @@ from workers.jobs.background import cancel
 PING_S = 15.0
 """So often a stream has something in it, for who is between us and the client."""
 
+MEDIA_TYPE = "text/event-stream"
+
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class EventStream(StreamingResponse):
     """Sends events until they end or the client goes; then their generator is closed."""
 
-    media_type = "text/event-stream"
-
     def __init__(self, events: AsyncGenerator[bytes]) -> None:
         """events: as `format_sse_event` makes them."""
         self._events = events
         self._coming: asyncio.Task[bytes | None] | None = None
-        super().__init__(self._kept_alive(), headers=HEADERS)
+        super().__init__(self._kept_alive(), headers=HEADERS, media_type=MEDIA_TYPE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

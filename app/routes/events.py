@@ -4,7 +4,7 @@ import base64
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.sse import format_sse_event
@@ -13,10 +13,12 @@ from pydantic import TypeAdapter
 from app.answers import ImageAnswer, ImageInProgress, JobAnswer, Preview
 from app.dependencies import LinksHere, OwnJob, ServicesNow
 from app.links import Links
-from app.openapi import headers, problems
-from app.sse import EventStream
+from app.openapi import REFERENCE, headers, problems
+from app.sse import MEDIA_TYPE, EventStream
 from workers.jobs.errors import JobNotFound, QueueUnavailable
 from workers.jobs.events import Event, EventKind, ImageDone, JobStands, Previewed, Progressed
+
+EVENT_ID = r"^[0-9]{1,15}-[0-9]{1,15}$"
 
 IMAGES_IN_PROGRESS = TypeAdapter(list[ImageInProgress])
 
@@ -25,13 +27,35 @@ log = logging.getLogger(__name__)
 LastEventId = Annotated[
     str | None,
     Header(
-        pattern=r"^\d{1,15}-\d{1,15}$",
+        pattern=EVENT_ID,
         description="The id of the last event that the client has: those after it follow.",
     ),
 ]
 Previews = Annotated[
     bool, Query(description="Whether to show what the pictures look like while they are drawn.")
 ]
+
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": list(EventKind)},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": REFERENCE.format(model="JobAnswer")},
+                    {"type": "array", "items": {"$ref": REFERENCE.format(model="ImageInProgress")}},
+                    Preview.model_json_schema(),
+                    {"$ref": REFERENCE.format(model="ImageAnswer")},
+                ]
+            },
+        },
+        "id": {"type": "string", "pattern": EVENT_ID},
+    },
+    "required": ["event", "data"],
+}
+"""One of the stream, for the OpenAPI document."""
 
 router = APIRouter(tags=["jobs"])
 
@@ -42,7 +66,10 @@ router = APIRouter(tags=["jobs"])
     status_code=200,
     response_class=EventStream,
     responses={
-        200: {"headers": headers("Cache-Control", "X-Accel-Buffering")},
+        200: {
+            "headers": headers("Cache-Control", "X-Accel-Buffering"),
+            "content": {MEDIA_TYPE: {"itemSchema": EVENT}},
+        },
         204: {"description": "The job has ended, and the client knows: it need not come back."},
         **problems(404, 422, 503),
     },

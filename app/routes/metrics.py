@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from app.auth import identify
 from app.dependencies import SentKey, ServicesNow
+from app.errors import RequestError
 from app.openapi import problems
 from workers.jobs.depths import Depths
 from workers.jobs.errors import QueueUnavailable
 
-DEPTHS_S = 2.0
+PATIENCE_S = 2.0
 """A queue that takes longer to answer is away: a scrape has ten seconds by default."""
 
 router = APIRouter(tags=["health"])
@@ -33,10 +34,14 @@ async def _scraper(request: Request, services: ServicesNow, key: SentKey) -> Non
     known = services.scrapers
     digest = hashlib.sha256((key or "").encode()).digest()
     try:
-        caller = await identify(request, key, services.settings, services.api_keys)
-    except QueueUnavailable:
+        async with asyncio.timeout(PATIENCE_S):
+            caller = await identify(request, key, services.settings, services.api_keys)
+    except (QueueUnavailable, TimeoutError) as error:
         if digest not in known:
-            raise
+            raise QueueUnavailable(f"no one can say whose key this is: {error}") from error
+    except RequestError:
+        known.discard(digest)
+        raise
     else:
         if key is None or caller.owner:  # not a key that was none, where nobody needs one
             known.add(digest)
@@ -62,6 +67,6 @@ async def read_metrics(
 
 async def _depths(services: ServicesNow) -> Depths | None:
     with suppress(QueueUnavailable, TimeoutError):
-        async with asyncio.timeout(DEPTHS_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await services.depths.read()
     return None
