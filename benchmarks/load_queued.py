@@ -84,8 +84,8 @@ def main(arguments: Sequence[str] = ()) -> None:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load_queued", description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000, help="that wait in the long queue")
-    parser.add_argument("--requests", type=int, default=4000, help="to each service")
-    parser.add_argument("--rate", type=float, default=25.0, help="a second, to each service")
+    parser.add_argument("--requests", type=int, default=3000, help="to each service")
+    parser.add_argument("--rate", type=float, default=15.0, help="a second, to each service")
     return parser.parse_args(arguments)
 
 

@@ -13,11 +13,12 @@ from app.embedded_queue import EmbeddedQueue
 from app.main import create_app
 from app.routes import metrics as metrics_route
 from app.settings import ApiSettings
-from tests.app.conftest import CARD, PlayedWorker, client_of, new_key, show
+from tests.app.conftest import CARD, PlayedWorker, client_of, show
 from tests.app.listening import listening
 from tests.app.webhooks.target import OK
 from tests.app.webhooks.target import listening as target_of
 from tests.scrape import not_zero, of_families, series
+from workers.jobs.api_keys import ApiKeys
 from workers.jobs.connect import connect
 
 REQUESTS = "imagen_http_request_seconds_count"
@@ -219,15 +220,17 @@ async def test_who_was_let_in_is_let_in_while_the_queue_is_away(tmp_path: Path) 
     """And no one else: it is the queue that knows the keys."""
     with EmbeddedQueue(tmp_path) as server:
         settings = ApiSettings(redis_url=server.url, data_dir=tmp_path, auth="required")
-        async with connect(settings) as redis:
-            known, revoked, unused = [await new_key(redis, name) for name in ("me", "bob", "ann")]
-            async with client_of(settings) as client:
-                assert (await client.get("/metrics")).status_code == 401
-                await scrape(client, **known)
-                await scrape(client, **revoked)
-                assert await ApiKeys(redis).revoke(id_of(revoked))
-                assert (await client.get("/metrics", headers=revoked)).status_code == 401
-                server.stop()
+        async with client_of(settings) as client, connect(settings) as redis:
+            api_keys = ApiKeys(redis)
+            made = [await api_keys.make(name) for name in ("me", "ann", "bob")]
+            known, unused, revoked = [{"authorization": f"Bearer {key}"} for _, key in made]
+            await scrape(client, **known)
+            await scrape(client, **revoked)
+            assert await api_keys.revoke(made[-1][0].id)
+            assert (await client.get("/metrics", headers=revoked)).status_code == 401
+            assert (await client.get("/metrics")).status_code == 401
+            server.stop()
             assert (await scrape(client, **known))["imagen_queue_up"] == {"": 0}
-            assert (await client.get("/metrics", headers=unused)).status_code == 503
+            for other in (unused, revoked):
+                assert (await client.get("/metrics", headers=other)).status_code == 503
             assert (await client.get("/metrics")).status_code == 401

@@ -1,6 +1,7 @@
 """An API that stops keeps nobody waiting."""
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.main import create_app
-from app.server import FINISH_ANSWERS_S, Server
+from app.server import FINISH_ANSWERS_S, MOST_FILES, Server
 from app.settings import ApiSettings
 from tests.app.conftest import free_port
 from workers.jobs.card import CascadeCard
@@ -50,3 +51,13 @@ async def test_what_waits_for_a_job_ends_when_the_server_does(
             answer = await waiting
         assert (answer.status_code, answer.json()["status"]) == (200, "queued")
         assert clock() - began_s < FINISH_ANSWERS_S
+
+
+def test_a_server_may_hold_many_connections(settings: ApiSettings) -> None:
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        Server(create_app(settings), "127.0.0.1", free_port())
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(most, MOST_FILES), most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))

@@ -103,6 +103,39 @@ async def test_each_stage_can_be_told_how_to_draw(client: AsyncClient) -> None:
     assert told["guidance_interval"] == [[0.2, 0.9], [0, 0.5]]
 
 
+async def test_a_job_can_be_followed_as_it_is_drawn(client: AsyncClient) -> None:
+    """As server-sent events: how far it is, what it looks like so far, each picture, its end."""
+    request = {"prompt": "a cat", "n": 2, "steps": [100, 20]}
+    job = (await client.post("/generate", json=request)).json()
+    async with client.stream("GET", job["urls"]["events"]) as events:
+        lines = [line async for line in events.aiter_lines()]
+    told = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    assert (told[0], told[-1]) == ("state", "end")
+    assert set(told) == {"state", "progress", "preview", "image", "end"}
+    assert told.count("image") == 2
+
+
+async def test_a_job_that_waits_tells_its_place_in_the_queue(client: AsyncClient) -> None:
+    long = {"prompt": "a cat", "n": 16, "steps": 250}
+    before = (await client.post("/generate", json=long)).json()
+    job = (await client.post("/generate", json={"prompt": "a dog"})).json()
+    assert (job["status"], job["queue_position"] >= 0) == ("queued", True)
+    await client.post(before["urls"]["cancel"])
+    ended = await client.get(job["urls"]["self"], headers={"prefer": "wait=30"})
+    assert (ended.json()["queue_position"], ended.json()["progress"]) == (None, 1.0)
+
+
+async def test_jobs_are_listed_the_newest_first(client: AsyncClient) -> None:
+    for prompt in ("a cat", "a dog", "a black cat"):
+        wait = {"prefer": "wait=30"}
+        await client.post("/generate", json={"prompt": prompt}, headers=wait)
+    listed = (await client.get("/jobs?prompt=cat&status=succeeded")).json()
+    assert [job["parameters"]["prompt"] for job in listed["jobs"]] == ["a black cat", "a cat"]
+    first = (await client.get("/jobs?limit=2")).json()
+    older = (await client.get(first["next"])).json()
+    assert [len(page["jobs"]) for page in (first, older)] == [2, 1]
+
+
 async def test_a_job_can_be_canceled(client: AsyncClient) -> None:
     request = {"prompt": "a cat", "n": 4, "steps": 200}
     job = (await client.post("/generate", json=request)).json()
