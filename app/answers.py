@@ -1,4 +1,4 @@
-"""What a client is told: the job, the model and the service as they stand."""
+"""What a client is told of a job and its pictures."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,10 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.links import Links
-from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.job import (
     SAMPLER_WITH_ETA,
-    SEEDS,
     ImageProgress,
     ImageResult,
     Interval,
@@ -252,34 +250,6 @@ class JobList(BaseModel):
     next: str | None = Field(
         description="The URL of older ones, null where there are none. What it names may be empty."
     )
-
-
-class Limits(BaseModel):
-    """The bounds that the service itself sets; those of the cascade are in its card."""
-
-    max_seed: int = SEEDS - 1
-    max_wait_s: int
-    max_body_bytes: int
-
-
-class ModelAnswer(BaseModel):
-    """What is being served, within which bounds, and where."""
-
-    cascade: CascadeCard
-    limits: Limits
-    workers: tuple[WorkerCard, ...]
-
-
-class Health(BaseModel):
-    """An answer with status 200; what is wrong comes as a problem."""
-
-    status: str
-
-
-class WebhookSecret(BaseModel):
-    """What the owner's webhooks are signed with."""
-
-    secret: str = Field(examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"])
 
 
 def _between(start: float | None, end: float | None) -> float | None:

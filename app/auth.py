@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from app.address import Unguarded
 from app.errors import NoApiKey, WrongApiKey
 from app.loopback import is_from_here, listens_on_loopback
+from app.processes.address import Unguarded
 from app.settings import ApiSettings
 from workers.jobs.api_keys import ApiKeys
 from workers.jobs.connect import connect

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from app.resolve import resolve
+from app.orders.resolve import resolve
 from model.finishing import Finished
 from workers import png
 from workers.describe import describe, settings_of

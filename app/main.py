@@ -8,7 +8,6 @@ from opentelemetry.trace import TracerProvider
 
 from app import errors
 from app.dependencies import NEEDS_CALLER
-from app.metrics import ApiMetrics, RequestMeter
 from app.openai import errors as openai_errors
 from app.openapi import Api, problems
 from app.routes import (
@@ -25,7 +24,8 @@ from app.routes import (
 )
 from app.services import open_services
 from app.settings import ApiSettings
-from app.tracing import TraceContext, telemetry
+from app.telemetry.metrics import ApiMetrics, RequestMeter
+from app.telemetry.tracing import TraceContext, telemetry
 
 
 def create_app(settings: ApiSettings, spans: TracerProvider | None = None) -> FastAPI:

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from app.errors import KINDS, PROBLEM_TYPE, Problem
 from app.openai.answers import CompletedEvent, ErrorAnswer, ErrorEvent, PartialImageEvent
 from app.openai.request import ImageRequest
-from app.request import GenerateRequest
+from app.orders.request import GenerateRequest
 
 REFERENCE = "#/components/schemas/{model}"
 

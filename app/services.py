@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from redis.asyncio import Redis
 
 from app.deadlines import expire_for_ever
-from app.metrics import ApiMetrics
 from app.settings import ApiSettings
+from app.telemetry.metrics import ApiMetrics
 from app.webhooks.courier import Courier
 from workers.jobs import card, keys
 from workers.jobs.announcements import listening

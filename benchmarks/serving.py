@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from benchmarks.figures import dtype_name
 from workers.jobs import card as cards
 from workers.jobs.card import CascadeCard

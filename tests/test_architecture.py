@@ -86,7 +86,9 @@ def test_a_file_is_one_idea(path: Path) -> None:
     assert lines <= MAX_LINES, f"{path} has {lines} lines: it is two files"
 
 
-@pytest.mark.parametrize("module", ["app.main", "app.cli", "app.serve", "workers.jobs.queue"])
+@pytest.mark.parametrize(
+    "module", ["app.main", "app.cli", "app.processes.serve", "workers.jobs.queue"]
+)
 def test_torch_stays_out(module: str) -> None:
     loaded = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run(

@@ -7,9 +7,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from app.logs import FIELDS, LogSettings
-from app.metrics import ApiMetrics
-from app.queue_metrics import QueueMetrics
+from app.telemetry.logs import FIELDS, LogSettings
+from app.telemetry.metrics import ApiMetrics
+from app.telemetry.queue_metrics import QueueMetrics
 from app.webhooks.courier import Outcome
 from tests.workers.tiny_jobs import a_tiny_job
 from workers.jobs.admission import Quotas

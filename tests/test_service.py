@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from model.cascade import Cascade
 from model.plan import StageSettings
 from model.samplers import Sampler

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from workers.jobs import keys
 from workers.jobs.connect import connect
 from workers.jobs.job import JobStatus

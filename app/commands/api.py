@@ -20,10 +20,10 @@ def api(host: Host = None, port: Port = None, no_auth: NoAuth = False) -> None:
     """
     import asyncio
 
-    from app.address import Unguarded, check_can_listen, local_url
     from app.auth import check_guarded
     from app.main import create_app
-    from app.server import Server
+    from app.processes.address import Unguarded, check_can_listen, local_url
+    from app.processes.server import Server
     from app.settings import ApiSettings
 
     log_as("api")

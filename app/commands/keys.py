@@ -109,7 +109,7 @@ def _with_keys(action: "Callable[[ApiKeys], Awaitable[Result]]") -> Result:
     """What the action makes of the keys of IMAGEN_REDIS_URL, else of the private queue."""
     import asyncio
 
-    from app.embedded_queue import private_queue
+    from app.processes.embedded_queue import private_queue
     from workers.jobs.settings import QueueSettings
 
     settings = read_settings(QueueSettings)

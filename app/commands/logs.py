@@ -7,6 +7,6 @@ def log_as(process: str) -> None:
     Raises: WrongUsage that names the variable which cannot be used.
     """
     from app.commands.options import read_settings
-    from app.logs import LogSettings, set_up
+    from app.telemetry.logs import LogSettings, set_up
 
     set_up(process, read_settings(LogSettings))

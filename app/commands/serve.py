@@ -30,10 +30,10 @@ def serve(
     $ imagen serve
     $ imagen serve --port 8080 --cascade DeepFloyd/IF-I-XL-v1.0
     """
-    from app.address import Unguarded
-    from app.serve import serve
+    from app.processes.address import Unguarded
+    from app.processes.serve import serve
+    from app.processes.supervisor import ProgramRefused
     from app.settings import ApiSettings
-    from app.supervisor import ProgramRefused
 
     log_as("imagen")
     settings = read_settings(ApiSettings, host=host, port=port, auth=auth_of(no_auth))

@@ -21,7 +21,7 @@ def traced_as(process: str) -> Generator[None]:
         yield
         return
     try:
-        from app.tracing_export import sending
+        from app.telemetry.tracing_export import sending
     except ModuleNotFoundError as error:
         raise WrongUsage(
             f"{error}: what sends spans comes with `pip install 'imagen-server[tracing]'`; "

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.body import EXAMPLE
 from app.errors import FieldProblem, InvalidRequest
-from app.form import PROBLEMS
 from app.openai.errors import ModelNotFound
-from app.policy import Policy
-from app.request import GenerateRequest
-from app.resolve import MAX_PROBLEMS, Order, resolve_order
+from app.orders.body import EXAMPLE
+from app.orders.form import PROBLEMS
+from app.orders.policy import Policy
+from app.orders.request import GenerateRequest
+from app.orders.resolve import MAX_PROBLEMS, Order, resolve_order
 from workers.jobs.card import CascadeCard
 
 DEADLINE_S = 595.0

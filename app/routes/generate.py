@@ -11,7 +11,6 @@ from pydantic import Field
 
 from app.answers import JobAnswer
 from app.auth import Caller
-from app.body import read_json
 from app.dependencies import CallerNow, LinksHere, ServicesNow, WaitSeconds
 from app.links import Links
 from app.openapi import (
@@ -22,9 +21,10 @@ from app.openapi import (
     json_request,
     problems,
 )
-from app.orders import new_job, policy_for
+from app.orders.body import read_json
+from app.orders.job import new_job, policy_for
+from app.orders.resolve import resolve_order
 from app.quotas import quota_headers
-from app.resolve import resolve_order
 from app.services import Services
 from workers.jobs.admission import Allowance, RequestKey
 from workers.jobs.errors import QueueUnavailable

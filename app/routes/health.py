@@ -1,12 +1,18 @@
 """Tells an orchestrator whether the process lives, and whether the service can work."""
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
-from app.answers import Health
 from app.dependencies import ServicesNow
 from app.openapi import problems
 
 router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """An answer with status 200; what is wrong comes as a problem."""
+
+    status: str
 
 
 @router.get("/livez", summary="Is this process alive?")

@@ -1,13 +1,31 @@
 """GET /model: what is being served."""
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
-from app.answers import Limits, ModelAnswer
-from app.body import MAX_BODY_BYTES
 from app.dependencies import Card, ServicesNow
 from app.openapi import problems
+from app.orders.body import MAX_BODY_BYTES
+from workers.jobs.card import CascadeCard, WorkerCard
+from workers.jobs.job import SEEDS
 
 router = APIRouter(tags=["model"])
+
+
+class Limits(BaseModel):
+    """The bounds that the service itself sets; those of the cascade are in its card."""
+
+    max_seed: int = SEEDS - 1
+    max_wait_s: int
+    max_body_bytes: int
+
+
+class ModelAnswer(BaseModel):
+    """What is being served, within which bounds, and where."""
+
+    cascade: CascadeCard
+    limits: Limits
+    workers: tuple[WorkerCard, ...]
 
 
 @router.get("/model", summary="The cascade and the limits", responses=problems(503))

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from app.body import read_json
 from app.dependencies import CallerNow, Card, LinksHere, ServicesNow
 from app.openai.answers import ImagesAnswer, Model, ModelList
 from app.openai.document import DRAWN, NO_MODEL, errors
@@ -14,7 +13,8 @@ from app.openai.request import ImageRequest, read_order
 from app.openai.stream import frames
 from app.openai.waiting import Attended, end_unless_gone
 from app.openapi import json_request
-from app.orders import new_job, policy_for
+from app.orders.body import read_json
+from app.orders.job import new_job, policy_for
 from app.quotas import quota_headers
 from app.sse import EventStream
 from workers.jobs.ledger import Accepted

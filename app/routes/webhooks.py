@@ -1,13 +1,19 @@
 """GET /webhooks/secret: what an owner checks the signatures of webhooks with."""
 
 from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
 
-from app.answers import WebhookSecret
 from app.dependencies import CallerNow, ServicesNow
 from app.openapi import headers, problems
 from app.webhooks.signature import owner_secret
 
 router = APIRouter(tags=["webhooks"])
+
+
+class WebhookSecret(BaseModel):
+    """What the owner's webhooks are signed with."""
+
+    secret: str = Field(examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"])
 
 
 @router.get(

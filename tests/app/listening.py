@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app.main import create_app
-from app.server import Server
+from app.processes.server import Server
 from app.settings import ApiSettings
 from tests.app.conftest import free_port
 

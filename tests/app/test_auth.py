@@ -16,10 +16,10 @@ from pydantic import HttpUrl
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.address import Unguarded
 from app.auth import Caller, check_guarded
 from app.dependencies import CallerNow
 from app.main import create_app
+from app.processes.address import Unguarded
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, show
 from workers.jobs import keys

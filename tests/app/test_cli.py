@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from model.samplers import Sampler
 from tests.app.commands.running import imagen, run, start
 from tests.app.conftest import free_port

@@ -9,8 +9,8 @@ from httpx import AsyncClient, Response
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
-from app.body import MAX_BODY_BYTES
-from app.embedded_queue import EmbeddedQueue
+from app.orders.body import MAX_BODY_BYTES
+from app.processes.embedded_queue import EmbeddedQueue
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, PNG, PlayedWorker, client_of, show
 from workers.jobs import keys

@@ -4,7 +4,7 @@ import pytest
 from httpx import AsyncClient
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, client_of, show
 from workers.jobs import keys

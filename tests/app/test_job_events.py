@@ -15,9 +15,9 @@ from httpx import AsyncClient, Response
 from redis.asyncio import Redis
 
 from app import sse
-from app.embedded_queue import EmbeddedQueue
 from app.main import create_app
-from app.server import Server
+from app.processes.embedded_queue import EmbeddedQueue
+from app.processes.server import Server
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, PNG, PlayedWorker, free_port, new_key, show
 from tests.app.listening import listening

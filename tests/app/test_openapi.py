@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from app.answers import JOB_EXAMPLE, JobAnswer
 from app.main import create_app
 from app.openai import answers
-from app.request import REQUEST_EXAMPLES
-from app.resolve import resolve
+from app.orders.request import REQUEST_EXAMPLES
+from app.orders.resolve import resolve
 from app.settings import ApiSettings
 from tests.app.conftest import CARD
 

@@ -14,13 +14,16 @@ class ImagenError(Exception):
     ├── ImageStoreUnavailable  the image store cannot be written
     ├── QueueUnavailable    Redis cannot be reached, or cannot take the write
     ├── ServerNotStarted    the embedded server cannot be started
-    ├── CannotListen        app/address.py: the port is taken, or not ours to use
-    ├── Unguarded           app/address.py: other machines would be served without a key
+    ├── CannotListen        app/processes/address.py: the port is taken, or not ours to use
+    ├── Unguarded           app/processes/address.py: other machines would be served without a key
     ├── AddressRefused      app/webhooks/address.py: a webhook's host has a private address
-    ├── ProgramRefused      app/supervisor.py: a child process says that it was started wrongly
-    ├── QueueEnded          app/serve.py: the embedded server ended while it was in use
+    ├── ProgramRefused      app/processes/supervisor.py: a child process says that it was started wrongly
+    ├── QueueEnded          app/processes/serve.py: the embedded server ended while it was in use
     ├── StepTooLong         workers/worker.py: a step outlived the grace of a worker that stops
     ├── CannotServeMetrics  workers/metrics.py: IMAGEN_METRICS_PORT cannot be listened at
+    ├── Unreachable         app/client/errors.py: a service that does not answer, or not as ours do
+    ├── Refused             app/client/errors.py: a request that a service refuses
+    ├── CommandFailed       app/commands/outcome.py: with the exit status of the command
     └── RequestError        app/errors.py: a request that is refused, by field
     """
 

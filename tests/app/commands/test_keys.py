@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from tests.app.commands.running import imagen, run
 from workers.jobs import keys
 

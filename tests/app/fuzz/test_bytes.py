@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.body import MAX_BODY_BYTES
 from app.openai.request import FIELDS as OPENAI_FIELDS
-from app.request import GenerateRequest
+from app.orders.body import MAX_BODY_BYTES
+from app.orders.request import GenerateRequest
 from app.settings import ApiSettings
 from tests.app.fuzz.conftest import Start
 from tests.app.fuzz.plan import EXAMPLES

@@ -9,8 +9,8 @@ from httpx import ASGITransport, AsyncClient, Response
 from openai import AsyncOpenAI
 from redis.asyncio import Redis
 
-from app.body import MAX_BODY_BYTES
 from app.main import create_app
+from app.orders.body import MAX_BODY_BYTES
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, PlayedWorker, show
 from tests.app.openai.conftest import Service, started

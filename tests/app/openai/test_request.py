@@ -9,7 +9,7 @@ from openai.types.image_generate_params import ImageGenerateParamsStreaming
 from app.errors import InvalidRequest
 from app.openai.errors import ModelNotFound
 from app.openai.request import DEADLINE_S, EXAMPLES, FIELDS, OURS, ImageRequest, read_order
-from app.policy import Policy
+from app.orders.policy import Policy
 from tests.app.conftest import CARD
 from workers.jobs.job import Priority
 

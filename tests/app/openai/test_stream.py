@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from app import sse
 from app.openai.stream import Pace
-from app.resolve import resolve
+from app.orders.resolve import resolve
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, PNG, PlayedWorker
 from tests.app.openai.conftest import Painter, Service, preview_after, serving

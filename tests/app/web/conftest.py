@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.main import create_app
-from app.server import Server
+from app.processes.server import Server
 from app.settings import ApiSettings
 from tests.app.conftest import PlayedWorker
 from tests.valkey import leaked_keys

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from standardwebhooks import Webhook
 
 from app.answers import JobAnswer
-from app.embedded_queue import EmbeddedQueue
 from app.links import Links
+from app.processes.embedded_queue import EmbeddedQueue
 from app.webhooks import courier as courier_module
 from app.webhooks.courier import Outcome
 from app.webhooks.signature import owner_secret

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app import per_stage
 from app.errors import FieldProblem, InvalidRequest
-from app.form import Refusal, read_form
-from app.per_stage import each
-from app.policy import Policy
-from app.remedies import remedy
-from app.request import GenerateRequest
-from app.shape import Shape
+from app.orders import per_stage
+from app.orders.form import Refusal, read_form
+from app.orders.per_stage import each
+from app.orders.policy import Policy
+from app.orders.remedies import remedy
+from app.orders.request import GenerateRequest
+from app.orders.shape import Shape
 from workers.jobs.card import CascadeCard, StageCard
 from workers.jobs.job import SAMPLER_WITH_ETA, SEEDS, JobParameters, Priority, StageParameters
 

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.form import Refusal
-from app.request import MAX_DEADLINE_S, GenerateRequest
+from app.orders.form import Refusal
+from app.orders.request import MAX_DEADLINE_S, GenerateRequest
 from app.webhooks import address
 from workers.jobs.job import Priority
 

@@ -10,11 +10,11 @@ from contextlib import nullcontext
 import httpx
 from redis.asyncio import Redis
 
-from app.address import check_can_listen, local_url
 from app.auth import check_guarded, needs_key
-from app.embedded_queue import EmbeddedQueue
+from app.processes.address import check_can_listen, local_url
+from app.processes.embedded_queue import EmbeddedQueue
+from app.processes.supervisor import Program, Supervisor
 from app.settings import ApiSettings
-from app.supervisor import Program, Supervisor
 from workers.jobs import card as cards
 from workers.jobs.connect import connect
 from workers.jobs.errors import ImagenError, NoCard, QueueUnavailable

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from app.embedded_queue import EmbeddedQueue
-from app.logs import LogSettings, handler
+from app.processes.embedded_queue import EmbeddedQueue
 from app.settings import ApiSettings
+from app.telemetry.logs import LogSettings, handler
 from tests.app.conftest import client_of
 from workers.jobs.job import JobStatus
 
@@ -24,7 +24,7 @@ log = logging.getLogger("tests.something")
 
 EVERY_SOURCE = """
 import logging, warnings
-from app.logs import LogSettings, set_up
+from app.telemetry.logs import LogSettings, set_up
 set_up("api", LogSettings())
 logging.getLogger("uvicorn.error").warning("a port", extra={"color_message": "a coloured port"})
 warnings.warn("an old habit")

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from app.address import CannotListen, check_can_listen, local_url
+from app.processes.address import CannotListen, check_can_listen, local_url
 
 
 def test_a_port_in_use_is_told_with_the_remedy() -> None:

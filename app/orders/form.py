@@ -7,7 +7,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.request import LONE_SURROGATE, GenerateRequest
+from app.orders.request import LONE_SURROGATE, GenerateRequest
 
 PROBLEMS: Mapping[str, str] = {
     "missing": "is missing",

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.resolve import resolve
+from app.orders.resolve import resolve
 from tests.app.conftest import CARD
 from workers.jobs.card import CascadeCard
 from workers.jobs.job import JobParameters

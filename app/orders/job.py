@@ -2,10 +2,10 @@
 
 from app.auth import Caller
 from app.links import Links
-from app.policy import Policy
-from app.resolve import Order
+from app.orders.policy import Policy
+from app.orders.resolve import Order
 from app.settings import ApiSettings
-from app.tracing import current_traceparent
+from app.telemetry.tracing import current_traceparent
 from workers.jobs.job import NewJob, Webhook
 
 

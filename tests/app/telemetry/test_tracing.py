@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from app.main import create_app
 from app.settings import ApiSettings
-from app.tracing_export import WithoutQueries
+from app.telemetry.tracing_export import WithoutQueries
 from tests.app.conftest import PlayedWorker, free_port
 from workers.jobs.job import Job
 from workers.jobs.ledger import Ledger

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from app.form import Refusal
-from app.request import GenerateRequest
+from app.orders.form import Refusal
+from app.orders.request import GenerateRequest
 from workers.jobs.card import CascadeCard, StageCard
 
 OTHER_SIDE = {"width": "height", "height": "width"}

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from app.body import EXAMPLE
-from app.form import Refusal
-from app.policy import Policy
-from app.request import GenerateRequest
-from app.shape import Shape
+from app.orders.body import EXAMPLE
+from app.orders.form import Refusal
+from app.orders.policy import Policy
+from app.orders.request import GenerateRequest
+from app.orders.shape import Shape
 from workers.jobs.card import CascadeCard, StageCard
 from workers.jobs.job import SAMPLER_WITH_ETA, SEEDS
 

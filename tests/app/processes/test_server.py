@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.main import create_app
-from app.server import FINISH_ANSWERS_S, MOST_FILES, Server
+from app.processes.server import FINISH_ANSWERS_S, MOST_FILES, Server
 from app.settings import ApiSettings
 from tests.app.conftest import free_port
 from workers.jobs.card import CascadeCard

@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import METHODS
-from app.queue_metrics import QueueMetrics
+from app.telemetry.queue_metrics import QueueMetrics
 from app.webhooks.courier import Outcome
 from workers.jobs.admission import QuotaExceeded
 from workers.jobs.depths import Depths

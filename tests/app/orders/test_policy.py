@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.policy import Policy
-from app.request import MAX_DEADLINE_S
-from app.resolve import Order, resolve_order
+from app.orders.policy import Policy
+from app.orders.request import MAX_DEADLINE_S
+from app.orders.resolve import Order, resolve_order
 from app.webhooks.address import MAX_URL_CHARS, ascii_host, port_of
 from tests.app.conftest import CARD
 from workers.jobs.job import Priority

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from app import embedded_queue
-from app.embedded_queue import EmbeddedQueue, find_server, private_queue
+from app.processes import embedded_queue
+from app.processes.embedded_queue import EmbeddedQueue, find_server, private_queue
 from workers.jobs.errors import ServerNotStarted
 
 
@@ -146,7 +146,7 @@ def test_a_server_that_cannot_start_says_why(
 PARENT = """
 import sys, time
 from pathlib import Path
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 server = EmbeddedQueue(Path(sys.argv[1]))
 server.start()
 print(server._process.pid, flush=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from app.form import Refusal
+from app.orders.form import Refusal
 from workers.jobs.card import StageCard
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from httpx import ASGITransport, AsyncClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
 from app.main import create_app
+from app.processes.embedded_queue import EmbeddedQueue
 from app.routes import metrics as metrics_route
 from app.settings import ApiSettings
 from tests.app.conftest import CARD, PlayedWorker, client_of, show

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from app.parent_death import dies_with_parent
+from app.processes.parent_death import dies_with_parent
 from workers.jobs.connect import connect_blocking, queue_errors
 from workers.jobs.errors import QueueUnavailable, ServerNotStarted
 from workers.jobs.settings import QueueSettings

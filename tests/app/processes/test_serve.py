@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import serve
-from app.embedded_queue import EmbeddedQueue
+from app.processes import serve
+from app.processes.embedded_queue import EmbeddedQueue
+from app.processes.supervisor import Program, Supervisor
 from app.settings import ApiSettings
-from app.supervisor import Program, Supervisor
 from tests.app.conftest import free_port
 
 PATIENCE_S = 60

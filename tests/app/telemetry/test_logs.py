@@ -10,7 +10,7 @@ import pytest
 from httpx import AsyncClient
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from app.settings import ApiSettings
 from model.cascade import Cascade
 from tests.app.conftest import CARD, client_of, free_port, new_key, show

@@ -12,7 +12,7 @@ from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.parent_death import dies_with_parent
+from app.processes.parent_death import dies_with_parent
 from workers.jobs.errors import ImagenError
 
 WRONG_USAGE = 2

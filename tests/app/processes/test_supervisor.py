@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.supervisor import Program, ProgramRefused, RestartPolicy, Supervisor
+from app.processes.supervisor import Program, ProgramRefused, RestartPolicy, Supervisor
 
 PATIENCE_S = 20
 AT_ONCE = RestartPolicy(first_pause_s=0.01)
@@ -155,14 +155,14 @@ async def test_stopping_does_not_wait_for_the_pause_before_a_restart(
     died = asyncio.Event()
     handler = logging.Handler()
     handler.emit = lambda record: died.set()  # type: ignore[method-assign]
-    logging.getLogger("app.supervisor").addHandler(handler)
+    logging.getLogger("app.processes.supervisor").addHandler(handler)
     try:
         running = asyncio.create_task(supervisor.run())
         async with asyncio.timeout(PATIENCE_S):
             await died.wait()
         await stopped(supervisor, running)
     finally:
-        logging.getLogger("app.supervisor").removeHandler(handler)
+        logging.getLogger("app.processes.supervisor").removeHandler(handler)
     assert "worker ended with status 1" in caplog.text
 
 
@@ -178,7 +178,7 @@ async def test_ctrl_c_in_the_terminal_does_not_reach_the_children(reports: Repor
 def test_children_end_with_a_supervisor_that_is_killed() -> None:
     child = "import signal; print('started', flush=True); signal.pause()"
     parent = (
-        "import asyncio, sys; from app.supervisor import Program, Supervisor;"
+        "import asyncio, sys; from app.processes.supervisor import Program, Supervisor;"
         f"program = Program('worker', (sys.executable, '-S', '-c', {child!r}));"
         "asyncio.run(Supervisor([program]).run())"
     )

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from app.answers import ResolvedParameters
 from app.errors import InvalidRequest
-from app.request import GenerateRequest
-from app.resolve import MAX_PROBLEMS, resolve
+from app.orders.request import GenerateRequest
+from app.orders.resolve import MAX_PROBLEMS, resolve
 from tests.app.conftest import CARD
 from workers.jobs.job import SEEDS, JobParameters
 

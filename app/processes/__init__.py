@@ -1,0 +1,1 @@
+"""The processes of a service on this machine: how they start, listen, die and end."""
