@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.resolve import resolve
+from app.orders.resolve import resolve
 from tests.chaos.clients import Clients, Plan, Story, Trouble
 from tests.chaos.events import Event
 from tests.chaos.service import Service

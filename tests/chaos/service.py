@@ -17,7 +17,7 @@ from typing import BinaryIO
 import httpx
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from tests.chaos.faults import Traps
 from tests.chaos.workers import ROOT, Workers, open_workers
 from tests.tiny_cascade import write_tiny_cascade

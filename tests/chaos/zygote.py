@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from app.parent_death import dies_with_parent
+from app.processes.parent_death import dies_with_parent
 from model.cascade import Cascade
 from tests.chaos.events import tell
 from tests.chaos.faults import Traps, set_up

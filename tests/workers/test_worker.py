@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from tests.workers.tiny_jobs import a_tiny_job
 from tests.workers.told import DONE, Scene
 from workers.jobs import keys

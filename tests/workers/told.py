@@ -12,12 +12,12 @@ from tests.workers.tiny_jobs import a_tiny_job
 from workers.jobs import keys
 from workers.jobs.announcements import listening
 from workers.jobs.card import CascadeCard, StageCard, WorkerCard
-from workers.jobs.watcher import JobWatcher
 from workers.jobs.image_store import FolderImageStore
 from workers.jobs.job import TEXT_STAGE, Job, JobError, Task
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
 from workers.jobs.settings import QueueSettings
+from workers.jobs.watcher import JobWatcher
 from workers.lane import Outcome
 from workers.settings import WorkerSettings
 from workers.worker import Worker, new_worker_name

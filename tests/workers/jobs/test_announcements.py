@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from tests.workers.jobs.conftest import FAILURE, a_job, alive_since_long, claim_one, encode
 from workers.jobs import announcements, keys
 from workers.jobs.announcements import listening

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from tests.workers.jobs.conftest import (
     FAILURE,
     a_job,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded_queue import EmbeddedQueue
+from app.processes.embedded_queue import EmbeddedQueue
 from tests.workers.jobs.conftest import StartHeartbeat, a_worker
 from workers.jobs import card as cards
 from workers.jobs import keys
