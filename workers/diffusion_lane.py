@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -49,7 +48,8 @@ class DiffusionLane:
         self._metrics = metrics or WorkerMetrics()
         self._tasks: dict[str, Task] = {}
         self._previewer = Previewer(engine)
-        self._previews: deque[Preview] = deque()
+        self._previews: dict[str, Preview] = {}
+        """The latest of each image that has not been taken."""
         # One tensor for equal bytes, which the stage prepares once: images of one job share their
         # text, and nearly all share the empty negative prompt.
         self._embedding = lru_cache(EMBEDDINGS_KEPT)(tensors.from_bytes)
@@ -70,8 +70,8 @@ class DiffusionLane:
             await self._queue.fail(task, self._worker, expired)
             return
         self._tasks[task.key] = task
-        if task.is_followed:
-            self.watch([*self._previewer.watched, task.key])
+        if task.is_watched:
+            self.watch([task.key])
         self._engine.admit(
             Admission(
                 key=task.key,
@@ -98,23 +98,24 @@ class DiffusionLane:
             if (task := self._tasks.get(flight.key)) is not None
         ]
 
-    def watch(self, keys: Iterable[str]) -> None:
+    def watch(self, keys: Iterable[str], of: Iterable[Reached] = ()) -> None:
         # What the safety checker may block is not shown before it has looked.
         if not self._cascade.has_checker:
-            self._previewer.watched = frozenset(keys)
+            others = self._previewer.watched - {each.task.key for each in of}
+            self._previewer.watched = frozenset(keys) | (others & self._tasks.keys())
 
     def take_previews(self) -> list[tuple[Reached, bytes]]:
-        taken: list[tuple[Reached, bytes]] = []
-        while self._previews:
-            preview = self._previews.popleft()
-            flight = preview.flight
-            if (task := self._tasks.get(flight.key)) is not None:
-                taken.append((Reached(task, flight.step, flight.steps), preview.png))
-        return taken
+        # compute() puts others in meanwhile.
+        previews = [self._previews.pop(key) for key in list(self._previews)]
+        return [
+            (Reached(task, preview.step, preview.steps), preview.png)
+            for preview in previews
+            if (task := self._tasks.get(preview.key)) is not None
+        ]
 
     def compute(self) -> list[Outcome]:
         ended = [(self._tasks.pop(each.key, None), each) for each in self._engine.step()]
-        self._previews.extend(self._previewer.draw())
+        self._previews.update({preview.key: preview for preview in self._previewer.draw()})
         # Without a task it was dropped while the step was under way.
         return [self._outcome(task, each) for task, each in ended if task is not None]
 

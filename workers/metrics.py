@@ -17,6 +17,10 @@ IMAGE_S = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800
 """Bounds of the histograms: of a step, of what hands on its results, of the whole way."""
 
 
+FAILURES = ("not_finite", "out_of_memory", "stage_failed", "input_expired", "image_store")
+"""The codes of failed tasks."""
+
+
 class CannotServeMetrics(ImagenError):
     """IMAGEN_METRICS_PORT cannot be listened at."""
 
@@ -103,7 +107,9 @@ class WorkerMetrics:
     def meter(self, stage: str, capacity: int) -> "StepMeter":
         """For one stage that this worker serves. capacity: rows that a step has room for."""
         for metric in (self.given_up, self.reclaimed, self.fenced):
-            metric.labels(stage)  # a series that is there from the start has no gap to explain
+            metric.labels(stage)  # or an alert on its rate would miss the first
+        for code in FAILURES:
+            self.failed.labels(stage, code)
         return StepMeter(self, stage, capacity)
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from model.cascade import to_pixels
 from workers import png
 from workers.blame import Blame, attempt
-from workers.engine import Flight, StageEngine
+from workers.engine import StageEngine
 
 PREVIEW_PX = 128
 """The longer side is at most so long."""
@@ -24,9 +24,14 @@ SHARE = 1 / 20
 
 @dataclass(frozen=True)
 class Preview:
-    """flight: of which image, and how far it was. png: a small picture, as predicted then."""
+    """What an image looked like after so many steps, of how many. png: small.
 
-    flight: Flight
+    Not the flight: with its x0 all of the batch's would stay in memory.
+    """
+
+    key: str
+    step: int
+    steps: int
     png: bytes
 
 
@@ -60,7 +65,7 @@ class Previewer:
                 break
             (drawn,) = attempt(stage.spec.name, stage.network.device, [flight.x0], _as_png)
             if not isinstance(drawn, Blame):
-                previews.append(Preview(flight, drawn))
+                previews.append(Preview(flight.key, flight.step, flight.steps, drawn))
             self._drawn_at_s[flight.key] = self._clock()
             self._rests_until_s = self._clock() + (self._clock() - started_s) / SHARE
         return previews

@@ -24,8 +24,8 @@ class Shows(Protocol):
         """How far the tasks in it are."""
         ...
 
-    def watch(self, keys: Iterable[str]) -> None:
-        """From now on show these tasks, and no others."""
+    def watch(self, keys: Iterable[str], of: Iterable[Reached]) -> None:
+        """From now on show these tasks, and no others of those; who is not among them stays so."""
         ...
 
     def take_previews(self) -> list[tuple[Reached, bytes]]:
@@ -66,4 +66,4 @@ class Reporter:
         reached = lane.progress()
         if reached and now_s - self._told_at_s[lane] >= PAUSE_S:
             self._told_at_s[lane] = now_s
-            lane.watch(await self._queue.progress(reached))
+            lane.watch(await self._queue.progress(reached), reached)

@@ -83,3 +83,5 @@ async def _partial_images(
                     partial_image_index=index,
                 )
                 index += 1
+            if index == most:
+                return

@@ -86,26 +86,24 @@ async def read_events(
     - `state`: the job, when this begins and when its status changes; without an id where only its
       place in the queue has changed
     - `progress`: the pictures under way, at most four times a second
-    - `preview`: what a picture looks like so far, as a data URL
+    - `preview`: what a picture looks like so far, as a data URL; drawn for who wants them
     - `image`: a finished picture
     - `end`: the job, which has ended; nothing follows
 
     Events have ids. A client that has lost the connection sends the last one as `Last-Event-ID`,
-    as browsers do, and misses nothing for a minute; after that it is told first how the job stands.
+    as browsers do, and misses nothing for a minute, but the older previews; after
+    that it is told first how the job stands.
     A comment comes every 15 s where nothing else does.
     """
-    look = await services.events.look(job.id, last_event_id)
-    return EventStream(_told(services.events.follow(look), job.id, links, previews))
+    look = await services.events.look(job.id, last_event_id or None, previews)
+    return EventStream(_told(services.events.follow(look), job.id, links))
 
 
-async def _told(
-    events: AsyncGenerator[Event], job_id: str, links: Links, previews: bool
-) -> AsyncGenerator[bytes]:
+async def _told(events: AsyncGenerator[Event], job_id: str, links: Links) -> AsyncGenerator[bytes]:
     try:
         async with aclosing(events):
             async for event in events:
-                if previews or not isinstance(event, Previewed):
-                    yield _framed(event, links)
+                yield _framed(event, links)
     except (JobNotFound, QueueUnavailable) as error:  # the client comes back, and is told then
         log.warning("events of job %s end early: %s", job_id, error, extra={"job": job_id})
 

@@ -1,4 +1,4 @@
-"""/v1: pictures and models for clients of OpenAI's, which need no change but their base_url."""
+"""/v1: pictures and models for clients of OpenAI's, which change their base_url, key and model."""
 
 from typing import Annotated
 

@@ -62,7 +62,7 @@ def pixels(preview: Preview) -> Tensor:
 
 
 def keys(previews: list[Preview]) -> list[str]:
-    return [preview.flight.key for preview in previews]
+    return [preview.key for preview in previews]
 
 
 def test_nothing_is_drawn_for_no_one(previewer: Previewer) -> None:
@@ -73,7 +73,7 @@ def test_a_preview_is_the_image_as_predicted(engine: StageEngine, previewer: Pre
     previewer.watched = frozenset("b")
     (preview,) = previewer.draw()
     (flight,) = (each for each in engine.flights() if each.key == "b")
-    assert (preview.flight.key, preview.flight.step, preview.flight.steps) == ("b", 1, 9)
+    assert (preview.key, preview.step, preview.steps) == ("b", 1, 9)
     assert torch.equal(pixels(preview), to_pixels(flight.x0))
 
 

@@ -193,7 +193,7 @@ class Step:
         self._steps += 1
         return [Reached(self._task, self._steps, 99)]
 
-    def watch(self, keys: Iterable[str]) -> None:
+    def watch(self, keys: Iterable[str], of: Iterable[Reached]) -> None:
         self.watched += keys
 
     def take_previews(self) -> list[tuple[Reached, bytes]]:

@@ -1,15 +1,15 @@
 """How much waits, and who is there to do it: what an operator watches. Changes nothing."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from workers.jobs import card
 from workers.jobs.card import WorkerCard
 from workers.jobs.connect import queue_errors
-from workers.jobs.errors import NoCard
 from workers.jobs.job import Record
 from workers.jobs.scripts import source
 
@@ -23,7 +23,8 @@ class StageDepth(Record):
     held: int = 0
     """Tasks that a worker has."""
     lag_s: float = 0.0
-    """How long the job whose task is next has waited for the stage; 0 where none is ready."""
+    """Since the stage last began or ended a task of the job whose task is next, or since that job
+    came to it; 0 where none is ready."""
     workers: int = 0
     """Those who live and serve it."""
     rows: int = 0
@@ -45,7 +46,6 @@ class DepthReader:
     """Measures a queue."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
         self._script = redis.register_script(source("depths"))
 
     async def read(self) -> Depths:
@@ -54,17 +54,20 @@ class DepthReader:
         Raises: QueueUnavailable.
         """
         with queue_errors():
-            images, webhooks, rows = await self._script([], [])
-        return Depths(images=images, webhooks=webhooks, stages=_stages(rows, await self._workers()))
-
-    async def _workers(self) -> Sequence[WorkerCard]:
-        try:
-            return await card.read_workers(self._redis)
-        except NoCard:  # of another version, who do not work for us
-            return ()
+            images, webhooks, rows, shown = await self._script([], [])
+        return Depths(images=images, webhooks=webhooks, stages=_stages(rows, _readable(shown)))
 
 
-def _stages(rows: Sequence[Any], cards: Sequence[WorkerCard]) -> tuple[StageDepth, ...]:
+def _readable(shown: Iterable[bytes]) -> list[WorkerCard]:
+    """Without those of another version, who do not work for us."""
+    cards: list[WorkerCard] = []
+    for card in shown:
+        with suppress(ValidationError):
+            cards.append(WorkerCard.model_validate_json(card))
+    return cards
+
+
+def _stages(rows: Sequence[Any], cards: Iterable[WorkerCard]) -> tuple[StageDepth, ...]:
     waiting = {
         name.decode(): {"ready": ready, "held": held, "lag_s": float(lag_s)}
         for name, ready, held, lag_s in rows

@@ -17,7 +17,7 @@ class ImagenError(Exception):
     ├── CannotListen        app/processes/address.py: the port is taken, or not ours to use
     ├── Unguarded           app/processes/address.py: other machines would be served without a key
     ├── AddressRefused      app/webhooks/address.py: a webhook's host has a private address
-    ├── ProgramRefused      app/processes/supervisor.py: a child process says that it was started wrongly
+    ├── ProgramRefused      app/processes/supervisor.py: a child says that it was started wrongly
     ├── QueueEnded          app/processes/serve.py: the embedded server ended while it was in use
     ├── StepTooLong         workers/worker.py: a step outlived the grace of a worker that stops
     ├── CannotServeMetrics  workers/metrics.py: IMAGEN_METRICS_PORT cannot be listened at

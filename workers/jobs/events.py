@@ -2,7 +2,7 @@
 
 What happens to a job is kept in a stream as long as someone follows it, and FOLLOWED_S longer, so
 that who loses the connection goes on from the last id, with any API. Who begins, or comes back
-later, is told first how the job stands.
+later, is told first how the job stands. Of previews the latest are kept.
 """
 
 import json
@@ -25,6 +25,9 @@ from workers.jobs.settings import QueueSettings
 
 FOLLOWED_S = 60
 """Events are kept for so long after a follower has looked."""
+
+AT_ONCE = 100
+"""Events are read in such parts, however many there are."""
 
 LOOK_S = 15.0
 """Without news, a follower looks as often; of a queued job as often as LOOK_QUEUED_S."""
@@ -78,17 +81,21 @@ class ImageDone:
 
 Event = JobStands | Progressed | Previewed | ImageDone
 
+Fields = dict[bytes, bytes]
+
 
 @dataclass(frozen=True)
 class Look:
     """What a follower sees who looks: after is the id of the latest event that it knows then.
 
     is_news: whether it has to be told how the job stands, since events before `after` are gone.
+    previews: whether it wants them.
     """
 
     job: Job
     after: str
     is_news: bool
+    previews: bool
 
 
 class NothingMore(Exception):
@@ -104,20 +111,22 @@ class JobEvents:
         self._follow = redis.register_script(source("follow", settings))
         self.bells = Bells()
 
-    async def look(self, job_id: str, after: str | None = None) -> Look:
+    async def look(self, job_id: str, after: str | None = None, previews: bool = True) -> Look:
         """Begins to follow a job, or goes on after the event of this id; for `follow`.
+
+        previews: whether they are wanted. Only then workers draw any.
 
         Raises: JobNotFound, QueueUnavailable; NothingMore where `after` is the job's end.
         """
         with queue_errors():
-            row: Any = await self._follow([], [job_id, after or "", FOLLOWED_S])
+            row: Any = await self._follow([], [job_id, after or "", FOLLOWED_S, int(previews)])
         fields, tasks_before, latest, is_there = row
         job, latest = read_fields(job_id, fields, tasks_before), latest.decode()
         if job.status.terminal and after == latest:
             raise NothingMore
         if after is not None and is_there:
-            return Look(job, after, is_news=False)
-        return Look(job, latest, is_news=True)
+            return Look(job, after, is_news=False, previews=previews)
+        return Look(job, latest, is_news=True, previews=previews)
 
     async def follow(self, look: Look) -> AsyncGenerator[Event]:
         """What happens to the job from then on, until its end, or until the bells are closed.
@@ -138,38 +147,46 @@ class JobEvents:
                     yield JobStands(None, EventKind.STATE, job)
                 tasks_before = job.tasks_before
                 look_at_s = clock() + (LOOK_S if tasks_before is None else LOOK_QUEUED_S)
-                while (events := await self._since(job_id, after)) is not None:
-                    for event in events:
-                        yield event
-                        after = event.id or after
+                while (rows := await self._since(job_id, after)) is not None:
+                    for after, fields in rows:
+                        event = await self._event(look, after, fields)
+                        if event is not None:
+                            yield event
                         if isinstance(event, JobStands) and event.kind is EventKind.END:
                             return
-                    if clock() >= look_at_s or not await bell.rings_before(look_at_s):
+                    if clock() >= look_at_s or not (rows or await bell.rings_before(look_at_s)):
                         break
                 if self.bells.is_closed:
                     return
-                look = await self.look(job_id, after)
+                look = await self.look(job_id, after, look.previews)
 
-    async def _since(self, job_id: str, after: str) -> list[Event] | None:
-        """None where some may be gone: the stream is, or was cut beyond `after`."""
+    async def _since(self, job_id: str, after: str) -> list[tuple[str, Fields]] | None:
+        """Some events by id. None where some may be gone: the stream is, or was cut there."""
         with queue_errors():
-            rows: Any = await self._redis.xrange(keys.events(job_id), after)
-        if not rows or rows[0][0].decode() != after:
-            return None
-        return [await self._event(job_id, event_id.decode(), row) for event_id, row in rows[1:]]
+            rows: Any = await self._redis.xrange(keys.events(job_id), after, count=AT_ONCE + 1)
+        found = [(event_id.decode(), fields) for event_id, fields in rows]
+        return found[1:] if found and found[0][0] == after else None
 
-    async def _event(self, job_id: str, event_id: str, fields: dict[bytes, bytes]) -> Event:
+    async def _event(self, look: Look, event_id: str, fields: Fields) -> Event | None:
+        """None for a preview that is not wanted, or not kept any more."""
         kind, value = EventKind(fields[b"kind"].decode()), fields[b"value"]
         match kind:
             case EventKind.PROGRESS:
                 images = tuple(read_progress(*image) for image in json.loads(value))
                 return Progressed(event_id, images)
             case EventKind.PREVIEW:
-                return Previewed(event_id, read_progress(*json.loads(value)), fields[b"png"])
+                image = read_progress(*json.loads(value))
+                png = look.previews and await self._preview(look.job.id, event_id)
+                return Previewed(event_id, image, png) if png else None
             case EventKind.IMAGE:
                 return ImageDone(event_id, ImageResult.model_validate_json(value))
             case _:
-                return JobStands(event_id, kind, await self._ledger.job(job_id))
+                return JobStands(event_id, kind, await self._ledger.job(look.job.id))
+
+    async def _preview(self, job_id: str, event_id: str) -> bytes | None:
+        with queue_errors():
+            rows: Any = await self._redis.xrange(keys.previews(job_id), event_id, event_id)
+        return rows[0][1][b"png"] if rows else None
 
 
 def _kind_of(job: Job) -> EventKind:

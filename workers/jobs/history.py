@@ -18,7 +18,7 @@ from workers.jobs.settings import QueueSettings
 AT_ONCE = 100
 """Read together where those before were not wanted."""
 
-MOST_LOOKED_AT = 2000
+MOST_LOOKED_AT = 500
 """For one page. A page may have fewer jobs than asked for, and others after it all the same."""
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class History:
         looked_at, at_once = 0, most
         while looked_at < MOST_LOOKED_AT:
             rows = await self._accepted_before(owner, before, at_once)
-            jobs = await self._read([job_id for job_id, _ in rows])
+            jobs = await self._read(owner, [job_id for job_id, _ in rows])
             for (_, accepted_us), job in zip(rows, jobs, strict=True):
                 before = accepted_us
                 if job is not None and wanted(job):
@@ -77,14 +77,23 @@ class History:
             )
         return [(job_id.decode(), int(score)) for job_id, score in rows]
 
-    async def _read(self, job_ids: list[str]) -> list[Job | None]:
+    async def _read(self, owner: str, job_ids: list[str]) -> list[Job | None]:
         """None for one whose record is gone, or is of another version."""
         with queue_errors():
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for job_id in job_ids:
                     await self._scripts.read([], [job_id], client=pipeline)
                 rows: Any = await pipeline.execute()
+        await self._forget(
+            owner, [job_id for job_id, (fields, _) in zip(job_ids, rows, strict=True) if not fields]
+        )
         return [_job_or_none(job_id, *row) for job_id, row in zip(job_ids, rows, strict=True)]
+
+    async def _forget(self, owner: str, gone: list[str]) -> None:
+        """So that no one looks at them again."""
+        if gone:
+            with queue_errors():
+                await self._redis.zrem(keys.jobs(owner), *gone)
 
 
 def _job_or_none(job_id: str, fields: list[bytes], tasks_before: int) -> Job | None:
@@ -93,5 +102,5 @@ def _job_or_none(job_id: str, fields: list[bytes], tasks_before: int) -> Job | N
     except JobNotFound:
         return None
     except (KeyError, ValueError):
-        log.exception("job %s: its record is of another version of imagen", job_id)
+        log.warning("job %s: its record is of another version of imagen", job_id)
         return None

@@ -240,6 +240,8 @@ class Job(Record):
     @property
     def fraction_done(self) -> float:
         """Of the work of all its images, 0 to 1."""
+        if self.status is JobStatus.SUCCEEDED:
+            return 1.0  # also when its images have been erased
         stages = self.parameters.stages
         work = sum(stage.pixels_stepped for stage in stages)
         done = work * len(self.images)
@@ -264,8 +266,8 @@ class Task(Record):
     parameters: JobParameters
     traceparent: str | None = None
     """The span that its job is part of."""
-    is_followed: bool = False
-    """Whether someone watches it being drawn."""
+    is_watched: bool = False
+    """Whether someone wants to see what its images look like so far."""
 
     @property
     def key(self) -> str:

@@ -48,6 +48,14 @@ def events(job_id: str) -> str:
     return f"{PREFIX}events:{job_id}"
 
 
+def previews(job_id: str) -> str:
+    """Stream: the latest previews, each under the id of its event. There while someone watches.
+
+    FOLLOWED_S from the last look of who wants to see previews.
+    """
+    return f"{PREFIX}previews:{job_id}"
+
+
 def artifacts(job_id: str) -> str:
     """Hash: what the stages of a job have made, by `artifact_field`.
 
@@ -161,7 +169,7 @@ def arrived(stage: str) -> str:
 
 def for_scripts() -> Mapping[str, str]:
     """What the Lua transitions know as `keys.<name>`; most take an id or a stage at the end."""
-    makers = (job, ready, held, jobs, events, artifacts, rate, share, worker, arrived)
+    makers = (job, ready, held, jobs, events, previews, artifacts, rate, share, worker, arrived)
     fixed = (stages, deadlines, queued, clock, webhooks, workers, ended, happened)
     return {make.__name__: make("") for make in makers} | {make.__name__: make() for make in fixed}
 

@@ -236,7 +236,7 @@ def _task(
     deliveries: int,
     parameters: bytes,
     traceparent: bytes,
-    is_followed: int,
+    is_watched: int,
 ) -> Task | None:
     """None for one that another version wrote: `reclaim` leaves it to who can read it."""
     try:
@@ -251,7 +251,7 @@ def _task(
         deliveries=deliveries,
         parameters=read,
         traceparent=traceparent.decode() or None,
-        is_followed=bool(is_followed),
+        is_watched=bool(is_watched),
     )
 
 

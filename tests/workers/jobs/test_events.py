@@ -19,7 +19,7 @@ from tests.workers.jobs.conftest import (
     encode,
     replica,
 )
-from tests.workers.jobs.follower import Follower
+from tests.workers.jobs.follower import PATIENCE_S, Follower
 from workers.jobs import events as events_module
 from workers.jobs import keys
 from workers.jobs.connect import connect
@@ -148,7 +148,7 @@ async def test_nothing_is_missed_and_nothing_told_twice_however_often_the_connec
     for follower in (steady, restless):
         await follower.connect(events)
         await follower.take(1)
-    async with replica(queue_settings) as other:
+    async with replica(queue_settings) as other, asyncio.timeout(PATIENCE_S):
         drawing = asyncio.create_task(draw_and_show(queue, redis, job))
         apis = [events, other]
         while not restless.ends:
@@ -277,9 +277,9 @@ async def test_of_very_many_events_the_oldest_go(
     await away.disconnect()
     await encode(queue)
     task = await claim_one(queue, "w1", "32")
-    for step in range(700):
-        await queue.preview(Reached(task, step, 700), PNG)
-    assert await redis.xlen(keys.events(job.id)) <= 600
+    for step in range(2500):
+        await queue.preview(Reached(task, step, 2500), PNG)
+    assert await redis.xlen(keys.events(job.id)) <= 2100
     await away.connect(events)
     for follower in (away, slow):
         assert await follower.take(1) == ["state"]
@@ -288,9 +288,10 @@ async def test_of_very_many_events_the_oldest_go(
         assert await follower.take() == ["end"]
 
 
-async def test_a_slow_follower_is_told_everything_that_is_still_there(
-    ledger: Ledger, queue: Queue, events: JobEvents
+async def test_a_slow_follower_is_shown_the_latest_previews(
+    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
 ) -> None:
+    """They are large: no more are kept."""
     job = await submit(ledger)
     follower = Follower(job.id)
     await follower.connect(events)
@@ -299,9 +300,30 @@ async def test_a_slow_follower_is_told_everything_that_is_still_there(
     task = await claim_one(queue, "w1", "32")
     for step in range(300):
         await queue.preview(Reached(task, step, 300), PNG)
-    assert await follower.take(301) == ["state", *(300 * ["preview"])]
+    assert await redis.xlen(keys.previews(job.id)) == MOST_PREVIEWS
+    assert await follower.take(1 + MOST_PREVIEWS) == ["state", *(MOST_PREVIEWS * ["preview"])]
     shown = [event.image.step for event in follower.seen if isinstance(event, Previewed)]
-    assert shown == list(range(300))
+    assert shown == list(range(300 - MOST_PREVIEWS, 300))
+
+
+async def test_previews_are_for_those_who_want_them(
+    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
+) -> None:
+    job = await submit(ledger)
+    look = await events.look(job.id, previews=False)
+    await encode(queue)
+    task = await claim_one(queue, "w1", "32")
+    reached = Reached(task, 1, 20)
+    assert not task.is_watched
+    assert await queue.progress([reached]) == set()
+    await queue.preview(reached, PNG)
+    assert not await redis.exists(keys.previews(job.id))
+    await events.look(job.id)
+    assert await queue.progress([reached]) == {task.key}
+    await queue.preview(reached, PNG)
+    await ledger.cancel(job.id)
+    told = [event async for event in events.follow(look)]
+    assert not [event for event in told if isinstance(event, Previewed)]
 
 
 async def test_an_erased_job_has_ended_and_nothing_of_it_is_told(
@@ -318,7 +340,8 @@ async def test_an_erased_job_has_ended_and_nothing_of_it_is_told(
     assert await follower.take() == ["end"]
     assert follower.ends[0].job.erased
     kept: Any = await redis.xrange(keys.events(job.id))
-    assert [fields for _, fields in kept] == [{b"kind": b"end", b"value": b"", b"png": b""}]
+    assert [fields for _, fields in kept] == [{b"kind": b"end", b"value": b""}]
+    assert not await redis.exists(keys.previews(job.id))
     with pytest.raises(NothingMore):
         await follower.connect(events)
 
@@ -345,6 +368,9 @@ async def show_one(queue: Queue) -> None:
     await queue.progress([Reached(task, 1, 20)])
     await queue.preview(Reached(task, 1, 20), PNG)
 
+
+MOST_PREVIEWS = 32
+"""As preview.lua has it."""
 
 Unknown = Callable[[str], str]
 
@@ -563,7 +589,7 @@ async def test_a_worker_is_told_whether_anyone_follows(
     for _ in range(2):
         await encode(queue)
     tasks = await queue.claim("w1", "32", count=2)
-    assert {task.job_id: task.is_followed for task in tasks} == {
+    assert {task.job_id: task.is_watched for task in tasks} == {
         unfollowed.id: False,
         followed.id: True,
     }

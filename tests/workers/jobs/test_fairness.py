@@ -242,22 +242,6 @@ async def test_text_does_not_run_far_ahead_of_drawing(
     assert len(await queue.claim("w1", "text", count=1)) == 1
 
 
-async def test_no_stage_runs_far_ahead_of_the_one_that_follows_it(
-    ledger: Ledger, queue: Queue, redis: Redis
-) -> None:
-    """What it makes is kept for each image that waits there."""
-    await submit_many(ledger, "ann", jobs=35, n=8)
-    for _ in range(MOST_IMAGES_AHEAD):
-        task = await next_image(queue)
-        assert await queue.commit(task, "w1", b"pixels", "128")
-    await encode_all(queue)
-    assert await queue.claim("w1", "32", count=8) == []
-    await submit_many(ledger, "bob", jobs=1)
-    assert await owner_of(ledger, await next_image(queue)) == "bob"
-    assert len(await queue.claim("w1", "128", count=8)) == 8
-    assert len(await queue.claim("w1", "32", count=1)) == 1
-
-
 async def test_text_is_not_held_up_by_images_of_a_stage_that_is_not_its_own(
     ledger: Ledger, queue: Queue
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.workers.jobs.conftest import FAILURE, a_job, claim_one, draw, encode
+from tests.workers.jobs.follower import PATIENCE_S
 from workers.jobs import history as history_module
 from workers.jobs import keys
 from workers.jobs.history import History, Page
@@ -42,12 +43,13 @@ async def all_pages(history: History, most: int) -> list[str]:
     """Ids, from page to page to the last."""
     found: list[str] = []
     before: int | None = None
-    while True:
-        page = await history.page("ann", most, before)
-        found += ids(page)
-        if page.before is None:
-            return found
-        before = page.before
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            page = await history.page("ann", most, before)
+            found += ids(page)
+            if page.before is None:
+                return found
+            before = page.before
 
 
 async def test_the_newest_job_comes_first_as_it_stands(
@@ -154,10 +156,21 @@ async def test_a_page_looks_at_so_many_and_tells_where_to_go_on(
         return job.id == jobs[-1]
 
     pages = [await history.page("ann", 2, wanted=is_the_last)]
-    while (before := pages[-1].before) is not None:
-        pages.append(await history.page("ann", 2, before, is_the_last))
+    for _ in range(2):
+        pages.append(await history.page("ann", 2, pages[-1].before, is_the_last))
+    assert [page.before is None for page in pages] == [False, False, True]
     assert [ids(page) for page in pages] == [[], [], [jobs[-1]]]
     assert looked_at == jobs
+
+
+async def test_many_that_are_not_wanted_are_read_together(
+    ledger: Ledger, redis: Redis, history: History
+) -> None:
+    await submit(ledger, 150)
+    await redis.config_resetstat()
+    assert await history.page("ann", 1, wanted=lambda job: False) == Page((), None)
+    done: Any = await redis.info("commandstats")
+    assert done["cmdstat_zrevrangebyscore"]["calls"] == 3
 
 
 async def test_an_unreadable_record_hides_no_other(
@@ -166,7 +179,7 @@ async def test_an_unreadable_record_hides_no_other(
     """As another version of imagen may have written it."""
     jobs = await submit(ledger, 3)
     await redis.hset(keys.job(jobs[1]), "parameters", '{"prompt": "a cat"}')
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         assert ids(await history.page("ann", 20)) == [jobs[0], jobs[2]]
     assert jobs[1] in caplog.text
     assert "a cat" not in caplog.text
@@ -197,6 +210,15 @@ async def test_the_list_does_not_grow_with_jobs_whose_records_have_ended(
     listed: Any = await redis.zrange(keys.jobs("ann"), 0, -1)
     assert {job_id.decode() for job_id in listed} >= set(stay)
     assert len(listed) < 50
+
+
+async def test_a_job_whose_record_is_gone_is_looked_at_once(
+    ledger: Ledger, redis: Redis, history: History
+) -> None:
+    gone, left = await submit(ledger, 2)
+    await record_ends(redis, gone, ledger)
+    assert ids(await history.page("ann", 20)) == [left]
+    assert await redis.zrange(keys.jobs("ann"), 0, -1) == [left.encode()]
 
 
 async def test_a_job_that_is_submitted_again_is_listed_once(

@@ -1,12 +1,14 @@
 """How many go before a job that waits: by the order in which tasks are served, and no other."""
 
+import asyncio
+
 import pytest
 from redis.asyncio import Redis
 
 from tests.workers.jobs.conftest import a_job, claim_one, draw, encode, past_its_deadline
 from tests.workers.jobs.follower import Follower
 from workers.jobs import events as events_module
-from workers.jobs.events import JobEvents, JobStands
+from workers.jobs.events import JobEvents, JobStands, Look
 from workers.jobs.job import NewJob, Priority
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue
@@ -126,7 +128,7 @@ async def test_what_has_ended_is_before_no_one(
 async def test_who_follows_is_told_when_it_moves_and_only_then(
     ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_module, "LOOK_QUEUED_S", 0.0)
+    monkeypatch.setattr(events_module, "LOOK_QUEUED_S", 0.01)
     for _ in range(3):
         await submit(ledger, a_job())
     job = await submit(ledger, a_job())
@@ -136,13 +138,32 @@ async def test_who_follows_is_told_when_it_moves_and_only_then(
     first_id = follower.last_id
     for _ in range(4):
         await encode(queue)
+    looks = count_looks(events, monkeypatch)
     for before in (2, 1, 0):
+        telling = asyncio.create_task(place_told(follower))
+        looked = len(looks)
+        while len(looks) < looked + 3 and not telling.done():
+            await asyncio.sleep(0.001)
+        assert not telling.done()
         await claim_one(queue, "w1", "32")
-        assert await place_told(follower) == before
+        assert await telling == before
     assert follower.ids == [first_id]
     await claim_one(queue, "w1", "32")
     assert await place_told(follower) is None
     assert len(follower.ids) == 2
+
+
+def count_looks(events: JobEvents, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows with each: the id of the job that was looked at."""
+    looks: list[str] = []
+    look = events.look
+
+    async def counted(job_id: str, after: str | None = None) -> Look:
+        looks.append(job_id)
+        return await look(job_id, after)
+
+    monkeypatch.setattr(events, "look", counted)
+    return looks
 
 
 async def place_told(follower: Follower) -> int | None:

@@ -184,7 +184,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert [task.name for task in tasks] == expected
         for task in tasks:
             self.plain.deliver(worker, task, heard)
-            assert task.is_followed is (task.job_id in self.followed)
+            assert task.is_watched is (task.job_id in self.followed)
         self.delivered += tasks if heard else []
         return tasks
 

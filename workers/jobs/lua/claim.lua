@@ -1,8 +1,8 @@
 -- Precondition: the worker's heartbeat is there, else what it gets is taken from it again.
 -- Effect: up to `count` tasks, those with the lowest scores, are held by the worker; jobs whose
--- first image is among them are running; a job beyond its deadline has expired instead. A task
--- stays while the stage after its own has enough to do that goes first.
--- Returns {task, token, deliveries, parameters, traceparent or '', 1 where someone follows the job}
+-- first image is among them are running; a job beyond its deadline has expired instead. A text
+-- stays while enough images are to be drawn before its own.
+-- Returns {task, token, deliveries, parameters, traceparent or '', 1 where someone watches the job}
 -- for each; then the jobs that have expired, each with its standing.
 -- ARGV: stage, worker, count, 1 where the worker may have others beside them and else 0: then the
 -- last delivery of a task does not count, since what it dies with may be another.
@@ -44,51 +44,38 @@ local function deliver(task, score)
   end
   local token = worker .. '/' .. redis.call('HINCRBY', job, 'claims', 1)
   redis.call('HSET', keys.held .. stage, task, token)
-  local is_followed = redis.call('EXISTS', keys.events .. job_id)
-  return {task, token, deliveries, parameters, traceparent or '', is_followed}
+  local is_watched = redis.call('EXISTS', keys.previews .. job_id)
+  return {task, token, deliveries, parameters, traceparent or '', is_watched}
 end
 
--- What a stage makes is kept until the next one takes it: no stage runs far ahead of the one that
--- follows it. Images that come after those of a task do not hold it up, nor do those of a stage
--- that is not its own.
+-- Embeddings can be large, and are kept from here on: text must not run far ahead of drawing.
+-- Images that would be drawn after those of a text do not hold it up, nor do those of a stage that
+-- is not its own.
 local MOST_IMAGES_AHEAD = 256
 local MOST_LOOKED_AT = 1000
-
-local function stage_after(stages)
-  local is_next = false
-  for each in string.gmatch(stages, '%S+') do
-    if is_next then
-      return each
-    end
-    is_next = each == stage
-  end
-end
-
-local function in_time()
-  local full, taken = {}, {}
-  local function is_full(next_stage, score)
-    full[next_stage] = full[next_stage]
-      or redis.call('ZCOUNT', keys.ready .. next_stage, '-inf', score) >= MOST_IMAGES_AHEAD
-    return full[next_stage]
-  end
-  local heads = redis.call('ZRANGE', keys.ready .. stage, 0, MOST_LOOKED_AT - 1, 'WITHSCORES')
+local function texts_in_time()
+  local in_time, full = {}, {}
+  local heads = redis.call('ZRANGE', keys.ready .. 'text', 0, MOST_LOOKED_AT - 1, 'WITHSCORES')
   for i = 1, #heads, 2 do
-    local task, score = heads[i], heads[i + 1]
-    local next_stage = stage_after(redis.call('HGET', keys.job .. parts_of(task), 'stages'))
-    if not next_stage or not is_full(next_stage, score) then
-      redis.call('ZREM', keys.ready .. stage, task)
-      taken[#taken + 1] = task
-      taken[#taken + 1] = score
-    end
-    if #taken == 2 * count then
+    if #in_time >= 2 * count then
       break
     end
+    local task, score = heads[i], heads[i + 1]
+    local stages = redis.call('HGET', keys.job .. parts_of(task), 'stages')
+    local next_stage = stages and string.match(stages, ' (%S+)') or ''
+    full[next_stage] = full[next_stage]
+      or redis.call('ZCOUNT', keys.ready .. next_stage, '-inf', score) >= MOST_IMAGES_AHEAD
+    if not full[next_stage] then
+      redis.call('ZREM', keys.ready .. 'text', task)
+      in_time[#in_time + 1] = task
+      in_time[#in_time + 1] = score
+    end
   end
-  return taken
+  return in_time
 end
 
 local claimed = {}
-local ready = in_time()
+local ready = stage == 'text' and texts_in_time() or redis.call('ZPOPMIN', keys.ready .. stage, count)
 for i = 1, #ready, 2 do
   -- A job that expired in this very call took its other tasks with it.
   if alive(parts_of(ready[i])) then

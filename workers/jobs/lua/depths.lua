@@ -1,14 +1,21 @@
 -- Precondition: none.
 -- Effect: none.
--- Returns the images accepted and not done, the webhooks that wait for delivery, and for each stage
--- that ever had a task its name, how many tasks are ready, how many are held, and for how many s the
--- job whose task is next has waited for the stage, as text ('0' where none is ready). The cost does
--- not grow with what waits.
+-- Returns the images accepted and not done, the webhooks that wait for delivery, for each stage that
+-- ever had a task its name, how many tasks are ready, how many are held, and for how many s nothing
+-- has happened at the stage to the job whose task is next, as text ('0' where none is ready), and
+-- the cards of the living workers. The cost does not grow with what waits.
 local function lag_s(stage)
   local next_task = redis.call('ZRANGE', keys.ready .. stage, 0, 0)[1]
-  local job = next_task and keys.job .. parts_of(next_task)
-  local ready_at = job and redis.call('HGET', job, 'ready_at:' .. stage)
-  return string.format('%.6f', ready_at and now() - ready_at or 0)
+  if not next_task then
+    return '0'
+  end
+  local moments = redis.call('HMGET', keys.job .. parts_of(next_task),
+    'ready_at:' .. stage, 'claimed_at:' .. stage, 'settled_at:' .. stage)
+  local latest = 0
+  for _, moment in ipairs(moments) do
+    latest = math.max(latest, tonumber(moment or 0))
+  end
+  return string.format('%.6f', latest > 0 and now() - latest or 0)
 end
 
 local stages = {}
@@ -18,4 +25,5 @@ for _, stage in ipairs(redis.call('SMEMBERS', keys.stages)) do
   stages[#stages + 1] = {stage, ready, held, lag_s(stage)}
 end
 local queued = tonumber(redis.call('HGET', keys.queued, '*') or 0)
-return {queued, redis.call('ZCARD', keys.webhooks), stages}
+local workers = redis.call('ZRANGEBYSCORE', keys.workers, '(' .. math.floor(now() * 1000), '+inf')
+return {queued, redis.call('ZCARD', keys.webhooks), stages, workers}

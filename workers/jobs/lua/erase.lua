@@ -7,6 +7,8 @@ local job_id, parameters = unpack(ARGV)
 local job = keys.job .. job_id
 if redis.call('EXISTS', job) == 0 then
   return 0
+elseif redis.call('HEXISTS', job, 'erased') == 1 then
+  return 1
 end
 if alive(job_id) then
   end_job(job_id, 'canceled')
@@ -18,6 +20,7 @@ redis.call('HDEL', job, 'prompt_embedding', 'negative_embedding')  -- named by w
 redis.call('HSET', job, 'parameters', parameters, 'erased', 1)
 redis.call('ZREM', keys.jobs .. redis.call('HGET', job, 'owner'), job_id)
 -- Those who follow it are told again that it has ended, and no more.
+redis.call('DEL', keys.previews .. job_id)
 redis.call('XTRIM', keys.events .. job_id, 'MAXLEN', 0)
 tell_end(job_id)
 return 1

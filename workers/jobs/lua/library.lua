@@ -43,11 +43,11 @@ local function deliveries_field(stage, image)
 end
 
 -- What happens to a job is told to those who follow it, and to no one else. kind, value: see
--- workers/jobs/events.py; a picture's bytes may come with it. Returns the event's id, if any.
-local MOST_EVENTS = 500
-local function tell(job_id, kind, value, png)
+-- workers/jobs/events.py. Returns the event's id, if any.
+local MOST_EVENTS = 2000
+local function tell(job_id, kind, value)
   local id = redis.call('XADD', keys.events .. job_id, 'NOMKSTREAM', 'MAXLEN', '~', MOST_EVENTS,
-    '*', 'kind', kind, 'value', value or '', 'png', png or '')
+    '*', 'kind', kind, 'value', value or '')
   if id then
     redis.call('PUBLISH', keys.happened, job_id)
   end
