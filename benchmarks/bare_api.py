@@ -3,6 +3,7 @@
 What ours does beyond is measured against it; see load_api.py. Run by serving.py.
 """
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request
 from redis.asyncio import Redis
 
+from app.processes.server import FINISH_ANSWERS_S
 from app.settings import ApiSettings
 from workers.jobs.connect import connect
 
@@ -56,12 +58,14 @@ RedisHere = Annotated[Redis, Depends(_redis)]
 
 def main() -> None:
     settings = ApiSettings()
-    uvicorn.run(  # as app/cli.py does
+    uvicorn.run(  # as app/processes/server.py does
         create_bare_app(settings),
         host=settings.host,
         port=settings.port,
         log_config=None,
+        log_level=logging.WARNING,
         access_log=False,
+        timeout_graceful_shutdown=FINISH_ANSWERS_S,
     )
 
 

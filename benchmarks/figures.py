@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +60,12 @@ def keep(case: str, figures: Mapping[str, Any], shown: str | None = None) -> Non
     (RESULTS / f"{case}.json").write_text(json.dumps(whole, indent=2) + "\n")
     print(f"{case} on {whole['hardware']}")
     show(figures, shown)
+
+
+def judge(case: str, is_met: bool) -> None:
+    """Of the goal of a case whose figures are kept. Raises: SystemExit where it is missed."""
+    if not is_met:
+        sys.exit(f"{case}: the goal is missed")
 
 
 def show(figures: Mapping[str, Any], shown: str | None = None) -> None:

@@ -2,7 +2,9 @@
 
 Two services side by side, an API and a queue each, get the same requests at the same rate at the
 same time, so that whatever the machine does meanwhile is done to both. Neither has a worker, which
-would take the cores: what is measured is what the length of the queue costs those who ask.
+would take the cores: what is measured is what the length of the queue costs those who ask. So
+there is no idle text worker either, which looks again and again at a queue that waits for drawing.
+Ends with status 1 where a ratio is beyond the goal.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from time import perf_counter
 import uvloop
 
 from benchmarks.arrivals import endless_arrivals
-from benchmarks.figures import keep
+from benchmarks.figures import judge, keep
 from benchmarks.load.bodies import PROMPTS, Body, same
 from benchmarks.load.connections import Connections
 from benchmarks.load.loops import closed_loop, open_loop
@@ -26,6 +28,8 @@ from workers.describe import describe
 from workers.settings import WorkerSettings
 
 ASKED = {"prompt": "a red apple on a blue background"}
+
+MOST_RATIO = 1.5
 
 PHASES = ("submit", "poll")
 FILLERS = 8
@@ -46,9 +50,11 @@ class Probe:
         return 0.0
 
     async def look(self, body: Body, due_s: float) -> float:
-        """A job is accepted, looked at, and canceled: the queue stays as long as it is."""
+        """A job is accepted, looked at, and canceled: the queue stays as long as it is.
+
+        Its acceptance is timed from when it was due, not from when this process came to send it.
+        """
         async with self._connections.one() as client:
-            sent_s = perf_counter()
             accepted = await client.post("/generate", json=body)
             accepted_s = perf_counter()
             job = accepted.raise_for_status().json()
@@ -57,7 +63,7 @@ class Probe:
             looked_s = perf_counter()
             assert looked.raise_for_status().json()["status"] == "queued"
             (await client.post(f"/jobs/{job['id']}/cancel")).raise_for_status()
-        self.tally.took("submit", accepted_s - sent_s)
+        self.tally.took("submit", accepted_s - due_s)
         self.tally.took("poll", looked_s - asked_s)
         return 0.0
 
@@ -76,9 +82,9 @@ def main(arguments: Sequence[str] = ()) -> None:
         f"p99 ratio, {phase}": round(of_full["p99 ms"] / of_empty["p99 ms"], 3)
         for phase, of_full, of_empty in zip(PHASES, rows[::2], rows[1::2], strict=True)
     }
-    keep(
-        "load_queued", {"goal": "p99 ratios at most 1.5", **vars(options), **ratios, "phases": rows}
-    )
+    goal = f"p99 ratios at most {MOST_RATIO}"
+    keep("load_queued", {"goal": goal, **vars(options), **ratios, "phases": rows})
+    judge("load_queued", all(ratio <= MOST_RATIO for ratio in ratios.values()))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

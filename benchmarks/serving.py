@@ -1,4 +1,7 @@
-"""Servers as child processes on loopback, ready when they are handed out: ours and theirs."""
+"""Servers as child processes on loopback, ready when they are handed out: ours and theirs.
+
+They are told nothing by the IMAGEN_* variables that are set here: those may be of a real service.
+"""
 
 import os
 import signal
@@ -116,12 +119,19 @@ def _on_queue(
 def _make_key(owner: str, environment: Mapping[str, str]) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "keys", "make", owner],
-        env={**os.environ, **environment},
+        env=_told_only(environment),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
     return done.stdout.strip()
+
+
+def _told_only(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a child's own environment is: ours, with no IMAGEN_* variable but these."""
+    ours = os.environ.items()  # settings take their names in either case
+    others = {name: value for name, value in ours if not name.upper().startswith("IMAGEN_")}
+    return {**others, **environment}
 
 
 def _free_port() -> int:
@@ -136,7 +146,7 @@ def _child(command: Sequence[str], environment: Mapping[str, str], port: int) ->
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
-            env={**os.environ, **environment},
+            env=_told_only(environment),
             stdout=said,
             stderr=subprocess.STDOUT,
         )

@@ -1,6 +1,7 @@
 """A running service as its clients see it: each method a request, answers as the API defines them.
 
-Waits and comes back where a connection is lost while a job is followed; tries nothing else twice.
+Comes back where a connection is lost while a job is followed, a picture is fetched, or a job may
+have been accepted without our knowing; tries nothing else twice.
 """
 
 import json
@@ -12,6 +13,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -28,7 +30,7 @@ TIMEOUT_OF_EVENTS = httpx.Timeout(45.0, connect=10.0)
 """The service says something every 15 s to who follows a job."""
 
 PATIENCE_S = 60.0
-"""Events are kept for so long for who has lost the connection."""
+"""Who has lost the connection tries again for so long, as long as events are kept."""
 PAUSE_S = 1.0
 
 PAGE = 100
@@ -36,6 +38,15 @@ PAGE = 100
 
 PASSING = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 """What is answered while a service, or its queue, starts again."""
+
+AFTER_IT_IS_SENT = (
+    httpx.ReadError,
+    httpx.ReadTimeout,
+    httpx.WriteError,
+    httpx.WriteTimeout,
+    httpx.RemoteProtocolError,
+)
+"""Or while it is."""
 
 Happening = JobAnswer | ImageAnswer | list[ImageInProgress]
 """The job as it stands, a finished picture, or those under way."""
@@ -72,14 +83,18 @@ class Service:
         self._http.close()
 
     def generate(self, request: Mapping[str, object]) -> JobAnswer:
-        """A new job. request: as POST /generate has it.
+        """A new job, one even where the answer is lost. request: as POST /generate has it.
 
         Raises, as every method: Refused, Unreachable.
         """
         # As ASCII, which says what no text may hold, too: the service tells what is wrong with it.
         body = json.dumps(request)
-        headers = {"content-type": "application/json"}
-        return self._read(JobAnswer, self._ask("POST", "/generate", content=body, headers=headers))
+        headers = {"content-type": "application/json", "idempotency-key": uuid4().hex}
+
+        def ask() -> httpx.Response:
+            return self._ask("POST", "/generate", content=body, headers=headers)
+
+        return self._read(JobAnswer, _insist(ask, _answer_is_lost))
 
     def job(self, job_id: str) -> JobAnswer:
         """The job as it stands."""
@@ -99,7 +114,7 @@ class Service:
 
     def picture(self, image: ImageAnswer) -> bytes:
         """The PNG."""
-        return self._ask("GET", image.url, auth=None).content
+        return _insist(lambda: self._ask("GET", image.url, auth=None), may_pass).content
 
     def follow(self, job: JobAnswer) -> Iterator[Happening]:
         """What happens to the job until its end; the last of it is the job, which has ended.
@@ -193,6 +208,41 @@ class Service:
 
 class _ConnectionLost(Exception):
     """Or not to be had just now: soon it may be."""
+
+
+def _insist(
+    ask: Callable[[], httpx.Response], is_worth_it: Callable[[Unreachable | Refused], bool]
+) -> httpx.Response:
+    """Asks again where the first error is worth it, until one comes that does not pass.
+
+    Raises: Refused, Unreachable, after PATIENCE_S at the latest.
+    """
+    give_up_at_s: float | None = None
+    while True:
+        try:
+            return ask()
+        except (Unreachable, Refused) as error:
+            if not is_worth_it(error):
+                raise
+            give_up_at_s = give_up_at_s or time.monotonic() + PATIENCE_S
+            if time.monotonic() > give_up_at_s:
+                raise
+        is_worth_it = may_pass
+        time.sleep(PAUSE_S)
+
+
+def may_pass(error: Unreachable | Refused) -> bool:
+    """Whether asking again in a while is likely to help."""
+    if isinstance(error, Refused):
+        return error.status in PASSING
+    return isinstance(error.__cause__, httpx.TransportError)
+
+
+def _answer_is_lost(error: Unreachable | Refused) -> bool:
+    """What was asked may have been done."""
+    if isinstance(error, Refused):
+        return error.status in (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
+    return isinstance(error.__cause__, AFTER_IT_IS_SENT)
 
 
 def _sends(key: str) -> Callable[[httpx.Request], httpx.Request]:

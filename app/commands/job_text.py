@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from app.answers import JobAnswer
+from app.commands.tables import print_table
 from workers.jobs.job import JobStatus
 
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
@@ -34,7 +34,7 @@ def lines(job: JobAnswer) -> Iterator[str]:
             name = ""
 
 
-def print_table(jobs: Sequence[JobAnswer]) -> None:
+def print_jobs(jobs: Sequence[JobAnswer]) -> None:
     """On stdout, each job a line; the prompt has what is left of the terminal's width."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column in ("ID", "STATUS", "AGE", "DONE", "PROMPT"):
@@ -50,8 +50,7 @@ def print_table(jobs: Sequence[JobAnswer]) -> None:
             f"{job.progress:.0%}",
             Text(printable(job.parameters.prompt)),
         )
-    console = Console()
-    console.print(table, width=None if console.is_terminal else NARROWER_THAN_ANY_PROMPT)
+    print_table(table, NARROWER_THAN_ANY_PROMPT)
 
 
 def age(since: timedelta) -> str:

@@ -51,7 +51,7 @@ def list_jobs(
     $ imagen jobs list --status running
     $ imagen jobs list --all --json | jq length
     """
-    from app.commands.job_text import print_table
+    from app.commands.job_text import print_jobs
 
     asked = {"status": status, "prompt": prompt}
     wanted = {name: value for name, value in asked.items() if value is not None}
@@ -60,7 +60,7 @@ def list_jobs(
     if as_json:
         print(json.dumps([job.model_dump(mode="json") for job in found]))
     elif found:
-        print_table(found)
+        print_jobs(found)
     else:
         say("There is no such job." if wanted else "There is no job.")
 

@@ -63,8 +63,9 @@ def list_keys() -> None:
     For example:
     $ imagen keys list
     """
-    from rich.console import Console
     from rich.table import Table
+
+    from app.commands.tables import print_table
 
     records = _with_keys(_all)
     if not records:
@@ -76,7 +77,7 @@ def list_keys() -> None:
     for record in records:
         made = datetime.fromtimestamp(record.created_at, UTC)
         table.add_row(record.id, record.owner, record.priority, f"{made:%Y-%m-%d %H:%M}")
-    Console().print(table)
+    print_table(table)
 
 
 @keys.command()

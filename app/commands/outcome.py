@@ -1,7 +1,9 @@
 """How a command ends: one table from what went wrong to an exit status and one sentence."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -58,7 +60,17 @@ class Commands(TyperGroup):
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Never returns: raises SystemExit with a Status, or 130 after Ctrl-C."""
         settings["standalone_mode"] = False  # or typer would box what goes wrong, and end itself
-        sys.exit(_status_of(lambda: super(Commands, self).main(*args, **settings)))
+        status = _status_of(lambda: super(Commands, self).main(*args, **settings))
+        _drop_the_rest()
+        sys.exit(status)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Whoever reads stdout may have enough of it, as `head` has: that is no failure."""
+        with suppress(BrokenPipeError):
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+            return done
+        return None
 
 
 def say(sentence: str) -> None:
@@ -76,6 +88,14 @@ def _status_of(run: Callable[[], Any]) -> int:
         return _complain(_not_installed(error), Status.FAILED)
     except (ImagenError, OSError) as error:
         return _complain(_sentence(error), _status(error))
+
+
+def _drop_the_rest() -> None:
+    """What cannot be written to stdout: Python would complain of it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(sentence: str, status: int) -> int:

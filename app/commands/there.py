@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from app.answers import ImageAnswer, JobAnswer
-from app.client.service import Service
+from app.client.errors import Refused, Unreachable
+from app.client.service import Service, may_pass
 from app.commands.bars import Bars
 from app.commands.drawn import DrawnPictures
 from app.commands.files import PictureFiles
@@ -39,9 +40,9 @@ def draw_there(
     except KeyboardInterrupt:
         _cancel(service, job.id)
         raise
-    except OSError as error:  # of a file
-        remedy = f"`imagen jobs download {job.id}` writes the pictures of its job"
-        raise CommandFailed(f"{error}; {remedy}") from error
+    except _NotKept as error:
+        told = f"{error}; `imagen jobs download {job.id}` writes the pictures of its job"
+        raise (Unreachable if error.may_pass else CommandFailed)(told) from error
 
 
 def follow(
@@ -107,7 +108,10 @@ def _collect(
 
     def fetch(image: ImageAnswer) -> None:
         if not pictures.has(image.index):
-            pictures.save(service.picture(image), **image.model_dump(exclude={"url"}))
+            try:
+                pictures.save(service.picture(image), **image.model_dump(exclude={"url"}))
+            except (OSError, Unreachable, Refused) as error:
+                raise _NotKept(error) from error
 
     try:
         job = follow(service, job, fetch)
@@ -115,6 +119,14 @@ def _collect(
         pictures.tell(as_json, job=job.id, parameters=asked.model_dump(mode="json"))
     check_succeeded(job)
     pictures.check_none_is_blocked()
+
+
+class _NotKept(Exception):
+    """A picture that cannot be fetched or written; its job goes on."""
+
+    def __init__(self, error: OSError | Unreachable | Refused) -> None:
+        super().__init__(str(error))
+        self.may_pass = not isinstance(error, OSError) and may_pass(error)
 
 
 def _cancel(service: Service, job_id: str) -> None:

@@ -30,8 +30,11 @@ def worker(stages: Stages = None, cascade: CascadeSource = None, device: Device 
     with torch_imports():
         from model.errors import InvalidCascade
         from workers.main import run
+        from workers.metrics import CannotServeMetrics
     try:
         with traced_as("worker"):
             run(settings)
     except InvalidCascade as error:
         raise WrongUsage(f"--cascade, --device or --stages: {error}") from error
+    except CannotServeMetrics as error:
+        raise WrongUsage(str(error)) from error

@@ -7,12 +7,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import METHODS
+from app.errors import METHODS, BodyTooLarge, InvalidRequest, NotJson
+from app.quotas import DETAILS
 from app.telemetry.queue_metrics import QueueMetrics
 from app.webhooks.courier import Outcome
 from workers.jobs.admission import QuotaExceeded
 from workers.jobs.depths import Depths
-from workers.jobs.errors import ImagenError
+from workers.jobs.errors import ImagenError, NoCard, QueueUnavailable, RequestKeyReused
 from workers.jobs.job import Priority
 from workers.jobs.ledger import Accepted
 
@@ -20,6 +21,9 @@ REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 """Bounds of the histogram; an answer waits for a job for a minute at most, by default."""
 
 NO_ROUTE, NO_STATUS, OTHER_METHOD = "none", "none", "other"
+
+REFUSALS = (NoCard, QueueUnavailable, InvalidRequest, NotJson, BodyTooLarge, RequestKeyReused)
+"""For what a job is refused, beside the quotas."""
 
 
 class ApiMetrics:
@@ -32,6 +36,11 @@ class ApiMetrics:
             "From a request to the end of its answer, by the path of its route.",
             ("method", "route", "status"),
             buckets=REQUEST_S,
+            registry=registry,
+        )
+        self.bugs = Counter(
+            "imagen_http_bugs",
+            "Requests that met a bug of ours.",
             registry=registry,
         )
         self.in_flight = Gauge(
@@ -64,8 +73,10 @@ class ApiMetrics:
         )
         self._queue = QueueMetrics()
         registry.register(self._queue)
-        for priority in Priority:  # a series that is there from the start has no gap to explain
+        for priority in Priority:  # or an alert on its rate would miss the first
             self._accepted.labels(priority)
+        for reason in (*DETAILS, *map(_name, REFUSALS)):
+            self._refused.labels(reason)
         for outcome in Outcome:
             self._webhooks.labels(outcome)
 
@@ -118,6 +129,7 @@ class RequestMeter:
             with self._metrics.in_flight.track_inprogress():
                 await self._app(scope, receive, note_status)
         except Exception:  # a bug: what is outside of us answers it
+            self._metrics.bugs.inc()
             status = "500" if status == NO_STATUS else status
             raise
         finally:
@@ -135,4 +147,9 @@ def _reason(error: ImagenError) -> str:
     """As many as there are quotas and errors: owner_queued, no_card."""
     if isinstance(error, QuotaExceeded):
         return error.quota
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(error).__name__)[1:]
+    return _name(type(error))
+
+
+def _name(kind: type[ImagenError]) -> str:
+    """In lower case, as labels are: no_card."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__)[1:]

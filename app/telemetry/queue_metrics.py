@@ -12,7 +12,7 @@ OF_STAGES: Mapping[str, tuple[str, str]] = {
     "held": ("imagen_queue_held_tasks", "Tasks that a worker has."),
     "lag_s": (
         "imagen_queue_lag_seconds",
-        "How long the job whose task is next has waited for the stage; 0 where none is ready.",
+        "How long the job whose task is next has seen nothing of the stage; 0 where none is ready.",
     ),
     "workers": ("imagen_queue_workers", "Living workers that serve the stage."),
     "rows": ("imagen_queue_worker_rows", "Rows that the steps of these workers hold."),

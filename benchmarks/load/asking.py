@@ -58,6 +58,9 @@ class Asker:
         except Unserved as error:
             tally.error(str(error))
             return error.pause_s
+        except asyncio.CancelledError:  # by Ctrl-C
+            tally.error("interrupted")
+            raise
         finally:
             tally.in_flight -= 1
         tally.took("whole", perf_counter() - due_s)

@@ -8,11 +8,12 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from redis.asyncio import Redis
 
+from app.answers import StageTiming
 from app.main import create_app
 from app.settings import ApiSettings
 from tests.app.conftest import PNG, PlayedWorker
 from workers.jobs import keys
-from workers.jobs.job import TEXT_STAGE
+from workers.jobs.job import TEXT_STAGE, StageTimes
 from workers.jobs.queue import Effect, Queue, Reached
 from workers.jobs.watcher import JobWatcher
 
@@ -89,6 +90,11 @@ async def test_a_job_tells_where_its_time_went(client: AsyncClient, worker: Play
     assert min(spent) >= 0
     whole = moment(ended["finished_at"]) - moment(ended["created_at"])
     assert sum(spent) == pytest.approx(whole.total_seconds(), abs=0.01)
+
+
+def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
+    times = StageTimes(stage="32", ready_at=3.0, claimed_at=2.0, settled_at=1.0)
+    assert StageTiming.of(times) == StageTiming(stage="32", queued_s=0.0, took_s=0.0)
 
 
 def moment(told: str) -> datetime:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.figures import percentile, table
+from benchmarks.figures import judge, percentile, table
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,9 @@ def test_a_table_has_a_line_for_each_row() -> None:
         "| 1 | 2.5 |",
         "| 64 | 3.25 |",
     ]
+
+
+def test_a_missed_goal_ends_the_command_with_1() -> None:
+    judge("load", True)
+    with pytest.raises(SystemExit, match="load: the goal is missed"):
+        judge("load", False)

@@ -126,6 +126,20 @@ async def test_a_job_that_never_ends_is_given_up() -> None:
     assert await error_of(service(QUEUED), POLL, give_up_s=0.1) == "no end within 0.1 s"
 
 
+async def test_what_is_interrupted_is_tallied_so() -> None:
+    tally = Tally()
+    async with listening(service(QUEUED)) as url, Connections(url) as connections:
+        asker = Asker(connections, POLL, tally, give_up_s=10)
+        asking = asyncio.create_task(asker.ask({"prompt": "a cat"}, perf_counter()))
+        async with asyncio.timeout(10):
+            while not tally.seconds["poll"]:
+                await asyncio.sleep(0.005)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert (tally.in_flight, tally.ended, tally.errors) == (0, 1, {"interrupted": 1})
+
+
 async def test_a_service_that_is_not_there_is_a_transport_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed_soon:
         port = closed_soon.getsockname()[1]

@@ -23,8 +23,8 @@ class StageDepth(Record):
     held: int = 0
     """Tasks that a worker has."""
     lag_s: float = 0.0
-    """Since the stage last began or ended a task of the job whose task is next, or since that job
-    came to it; 0 where none is ready."""
+    """Since the stage last recorded a result of the job whose task is next, began on it, or since
+    it came to the stage; 0 where none is ready."""
     workers: int = 0
     """Those who live and serve it."""
     rows: int = 0

@@ -7,17 +7,49 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from redis.asyncio import Redis
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import JOB_EXAMPLE, ImageAnswer, JobAnswer
 from app.client import service as client
 from app.client.errors import Refused, Unreachable
 from app.client.service import Happening, Service
+from app.main import create_app
 from app.settings import ApiSettings
-from tests.app.conftest import CARD, PlayedWorker, free_port, show
-from tests.app.listening import listening
+from tests.app.conftest import CARD, PNG, PlayedWorker, free_port, show
+from tests.app.listening import listening, listening_app
 
 CAT = {"prompt": "a red\u2028cat", "size": 128}
+
+
+class LosingAnswers:
+    """ASGI middleware: the first answers below a path break off, when all is done."""
+
+    def __init__(self, app: ASGIApp, path: str, answers: int) -> None:
+        self._app = app
+        self._path = path
+        self._left = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._left or not scope.get("path", "").startswith(self._path):
+            await self._app(scope, receive, send)
+            return
+        self._left -= 1
+
+        async def send_nothing(message: Message) -> None:
+            pass
+
+        await self._app(scope, receive, send_nothing)
+        headers = [(b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+def losing(settings: ApiSettings, answers: int, path: str) -> FastAPI:
+    """An API that loses so many answers."""
+    app = create_app(settings)
+    app.add_middleware(LosingAnswers, path=path, answers=answers)
+    return app
 
 
 class Following:
@@ -104,6 +136,58 @@ async def test_the_following_of_an_unknown_job_is_refused(
         )
         with Service(url) as service, pytest.raises(Refused, match="no job of this id"):
             await Following(service, unknown).rest()
+
+
+async def test_an_answer_that_is_lost_is_not_a_second_job(
+    settings: ApiSettings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PAUSE_S", 0.01)
+    show(settings, CARD)
+    async with listening_app(losing(settings, 2, "/generate")) as url:
+        with Service(url) as service:
+            job = await asyncio.to_thread(service.generate, CAT)
+            other = await asyncio.to_thread(service.generate, CAT)
+            there = await asyncio.to_thread(lambda: list(service.jobs()))
+    assert [each.id for each in there] == [other.id, job.id]
+
+
+async def test_a_picture_is_asked_for_again(
+    settings: ApiSettings,
+    redis: Redis,
+    worker: PlayedWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "PAUSE_S", 0.01)
+    show(settings, CARD)
+    async with listening_app(losing(settings, 2, "/images/")) as url:
+        with Service(url) as service:
+            job = await asyncio.to_thread(service.generate, CAT)
+            await worker.draw()
+            (image,) = (await asyncio.to_thread(service.job, job.id)).images
+            assert await asyncio.to_thread(service.picture, image) == PNG
+
+
+@pytest.mark.parametrize("path", ["/generate", "/images/"])
+async def test_who_never_gets_an_answer_is_told(
+    settings: ApiSettings,
+    redis: Redis,
+    worker: PlayedWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+) -> None:
+    monkeypatch.setattr(client, "PAUSE_S", 0.01)
+    monkeypatch.setattr(client, "PATIENCE_S", 0.05)
+    show(settings, CARD)
+    async with listening_app(losing(settings, 10_000, path)) as url:
+        with Service(url) as service:
+
+            def ask() -> None:
+                job = service.generate(CAT)
+                image = JOB_EXAMPLE["images"][0] | {"url": f"{url}/images/{job.id}/0.png"}
+                service.picture(ImageAnswer.model_validate(image))
+
+            with pytest.raises(Unreachable):
+                await asyncio.to_thread(ask)
 
 
 class Answering(BaseHTTPRequestHandler):

@@ -12,6 +12,7 @@ from httpx import AsyncClient
 from redis.asyncio import Redis
 from typer.testing import Result
 
+from app.client import service as client
 from app.main import create_app
 from app.settings import ApiSettings
 from tests.app.commands.running import files_in, run, start
@@ -197,6 +198,37 @@ async def test_a_file_that_cannot_be_written(
     failed, _ = await asyncio.gather(generate("-o", str(in_the_way), "--url", url), worker.draw())
     assert failed.exit_code == 1
     assert "Is a directory" in failed.stderr
+    assert "`imagen jobs download " in failed.stderr
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(("status", "exit_code"), [(404, 1), (503, 3)])
+async def test_a_picture_that_cannot_be_fetched(
+    settings: ApiSettings,
+    redis: Redis,
+    worker: PlayedWorker,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    exit_code: int,
+) -> None:
+    monkeypatch.setattr(client, "PAUSE_S", 0.01)
+    monkeypatch.setattr(client, "PATIENCE_S", 0.05)
+    app = create_app(settings)
+
+    @app.middleware("http")
+    async def without_pictures(
+        request: Request, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        if request.url.path.startswith("/images/"):
+            return Response(status_code=status)
+        return await answer(request)
+
+    async with listening_app(app) as url:
+        asking = generate("-o", str(output), "--url", url)
+        failed, _ = await asyncio.gather(asking, worker.draw())
+    assert failed.exit_code == exit_code
+    assert f"answers {status}" in failed.stderr
     assert "`imagen jobs download " in failed.stderr
 
 

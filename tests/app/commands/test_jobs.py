@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,6 +49,38 @@ async def test_a_table_the_newest_first(url: str, worker: PlayedWorker) -> None:
     assert [row.split()[:2] for row in rows] == [[second, "queued"], [first, "succeeded"]]
     assert "  0%  a blue dog [2J" in rows[0]
     assert "100%  a red cat" in rows[1]
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("jobs_there", "options"),
+    [(1, ()), (1, ("--json",)), (12, ("--json",))],
+    ids=["table", "json", "more than a buffer holds"],
+)
+async def test_who_reads_may_have_enough(
+    url: str, jobs_there: int, options: tuple[str, ...]
+) -> None:
+    """As `head` has: while all is written, or when it is."""
+    for _ in range(jobs_there):
+        await submit(url)
+    with start("jobs", "list", *options, "--url", url) as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        listing.stdout.close()
+        assert await asyncio.to_thread(listing.stderr.read) == ""
+        assert await asyncio.to_thread(listing.wait) == 0
+
+
+@pytest.mark.usefixtures("served")
+async def test_what_cannot_be_written_is_a_failure(url: str) -> None:
+    await submit(url)
+    command = (sys.executable, "-m", "app.cli", "jobs", "list", "--url", url)
+    to_full_disk = ("sh", "-c", 'exec "$0" "$@" > /dev/full', *command)
+    failed = await asyncio.to_thread(
+        subprocess.run, to_full_disk, stderr=subprocess.PIPE, text=True
+    )
+    assert failed.returncode == 1
+    assert failed.stderr == "imagen: [Errno 28] No space left on device\n"
 
 
 @pytest.mark.usefixtures("served")

@@ -6,6 +6,8 @@ import pytest
 
 from app.commands.serve import worker_environment
 from tests.app.commands.running import run
+from tests.app.conftest import free_port
+from workers.metrics import WorkerMetrics, serving
 
 
 def test_a_worker_is_told_of_a_cascade_where_it_is(
@@ -26,3 +28,12 @@ def test_a_worker_refuses_a_stage_that_the_cascade_does_not_have(tiny_cascade: P
     refused = run("worker", "--stages", "text,64", "--cascade", str(tiny_cascade))
     assert refused.exit_code == 2, refused.output
     assert "tiny has no stage 64; it has text, 8, 16" in refused.stderr
+
+
+def test_a_port_for_metrics_that_is_taken_is_wrong_usage() -> None:
+    """Or `imagen serve` would start the worker again and again."""
+    port = free_port()
+    with serving(WorkerMetrics(), "127.0.0.1", port):
+        refused = run("worker", IMAGEN_METRICS_PORT=str(port))
+    assert refused.exit_code == 2, refused.output
+    assert "IMAGEN_METRICS_PORT" in refused.stderr

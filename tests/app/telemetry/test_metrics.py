@@ -18,6 +18,7 @@ from tests.app.listening import listening
 from tests.app.webhooks.target import OK
 from tests.app.webhooks.target import listening as target_of
 from tests.scrape import not_zero, of_families, series
+from workers.jobs.admission import Quotas
 from workers.jobs.api_keys import ApiKeys
 from workers.jobs.connect import connect
 
@@ -84,7 +85,19 @@ async def test_a_bug_is_counted_as_one(settings: ApiSettings, redis: Redis) -> N
         AsyncClient(transport=transport, base_url="http://imagen.test") as client,
     ):
         assert (await client.get("/broken")).status_code == 500
-        assert (await scrape(client))[REQUESTS] == {"method=GET route=/broken status=500": 1}
+        found = await scrape(client)
+        assert found[REQUESTS] == {"method=GET route=/broken status=500": 1}
+        assert found["imagen_http_bugs_total"] == {"": 1}
+
+
+async def test_counters_of_failures_are_there_before_the_first(client: AsyncClient) -> None:
+    """A series that begins with its first failure has no rate to be woken by."""
+    found = await scrape(client)
+    assert found["imagen_http_bugs_total"] == {"": 0}
+    errors = ("no_card", "queue_unavailable", "invalid_request", "not_json", "body_too_large")
+    reasons = (*Quotas.model_fields, *errors, "request_key_reused")
+    refused = {f"reason={reason}": 0 for reason in reasons}
+    assert found["imagen_jobs_refused_total"] == refused
 
 
 async def test_jobs_are_counted_as_they_are_accepted_and_refused(
@@ -110,7 +123,7 @@ async def test_jobs_are_counted_as_they_are_accepted_and_refused(
         "priority=normal": 1,
         "priority=high": 1,
     }
-    assert found["imagen_jobs_refused_total"] == {
+    assert not_zero(found["imagen_jobs_refused_total"]) == {
         "reason=no_card": 1,
         "reason=invalid_request": 1,
         "reason=owner_queued": 1,
@@ -122,7 +135,8 @@ async def test_jobs_are_counted_as_they_are_accepted_and_refused(
 @pytest.mark.usefixtures("served")
 async def test_jobs_of_clients_of_openai_count_too(client: AsyncClient) -> None:
     await client.post("/v1/images/generations", json={"prompt": "a cat", "n": 0})
-    assert (await scrape(client))["imagen_jobs_refused_total"] == {"reason=invalid_request": 1}
+    refused = (await scrape(client))["imagen_jobs_refused_total"]
+    assert not_zero(refused) == {"reason=invalid_request": 1}
 
 
 @pytest.mark.usefixtures("served")

@@ -64,6 +64,31 @@ async def test_the_lag_is_of_the_job_that_is_next(
     assert stage_of(await reader.read(), "text").lag_s == 0
 
 
+async def test_a_job_that_is_being_worked_on_does_not_wait(
+    reader: DepthReader, ledger: Ledger, queue: Queue, redis: Redis
+) -> None:
+    """However long ago it came; what counts is the latest that the stage has done of it."""
+    job = a_job(n=3)
+    await ledger.submit(job)
+    await encode(queue)
+
+    async def lag_s() -> float:
+        return stage_of(await reader.read(), "32").lag_s
+
+    async def ago(field: str, seconds: float) -> None:
+        moment = float(await redis.hget(keys.job(job.id), f"{field}:32") or 0)
+        await redis.hset(keys.job(job.id), f"{field}:32", str(moment - seconds))
+
+    await ago("ready_at", 1000)
+    assert await lag_s() == pytest.approx(1000, abs=10)
+    await draw(queue)
+    assert await lag_s() == pytest.approx(0, abs=10)
+    await ago("settled_at", 100)
+    assert await lag_s() == pytest.approx(0, abs=10), "it was claimed since"
+    await ago("claimed_at", 500)
+    assert await lag_s() == pytest.approx(100, abs=10)
+
+
 async def test_workers_are_counted_while_they_live(
     reader: DepthReader, start_heartbeat: StartHeartbeat
 ) -> None:
@@ -74,12 +99,13 @@ async def test_workers_are_counted_while_they_live(
     assert stage_of(await reader.read(), "32").workers == 1
 
 
-async def test_a_worker_of_another_version_is_none_of_ours(
-    reader: DepthReader, redis: Redis
+async def test_a_worker_of_another_version_is_left_out_alone(
+    reader: DepthReader, redis: Redis, start_heartbeat: StartHeartbeat
 ) -> None:
-    await redis.zadd(keys.workers(), {'{"name": "w1", "version": 99}': 2**45})
-    await redis.pexpire(keys.workers(), 600_000)
-    assert (await reader.read()).stages == ()
+    start_heartbeat("w1")
+    for shown in ('{"name": "w2", "version": 99}', "no card"):
+        await redis.zadd(keys.workers(), {shown: 2**45})
+    assert stage_of(await reader.read(), "32").workers == 1
 
 
 async def test_webhooks_that_wait_are_counted(reader: DepthReader, ledger: Ledger) -> None:

@@ -59,6 +59,7 @@ LEAKS: dict[str, Callable[[Redis], Awaitable[object]]] = {
     keys.rate("ann"): lambda redis: redis.set(keys.rate("ann"), "1"),
     keys.share("ann"): lambda redis: redis.hset(keys.share("ann"), "normal", "1"),
     keys.jobs("ann"): lambda redis: redis.zadd(keys.jobs("ann"), {GONE: 1}),
+    keys.previews(GONE): lambda redis: redis.xadd(keys.previews(GONE), {"png": ""}),
     keys.events(GONE): lambda redis: redis.xadd(keys.events(GONE), {"kind": "end"}),
     keys.clock(): lambda redis: redis.hset(keys.clock(), "normal", "1"),
     keys.worker("w1"): lambda redis: redis.set(keys.worker("w1"), "1"),
@@ -87,9 +88,10 @@ async def test_events_that_stay_are_a_leak_though_their_job_lives(
     await ledger.submit(job)
     await events.look(job.id)
     assert await leaked_keys(redis) == []
-    await redis.persist(keys.events(job.id))
-    assert await leaked_keys(redis) == [keys.events(job.id)]
-    await redis.expire(keys.events(job.id), 60)
+    for key in (keys.events(job.id), keys.previews(job.id)):
+        await redis.persist(key)
+        assert await leaked_keys(redis) == [key]
+        await redis.expire(key, 60)
 
 
 async def test_a_record_that_stays_after_its_end_is_a_leak(ledger: Ledger, redis: Redis) -> None:

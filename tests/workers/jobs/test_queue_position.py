@@ -158,9 +158,9 @@ def count_looks(events: JobEvents, monkeypatch: pytest.MonkeyPatch) -> list[str]
     looks: list[str] = []
     look = events.look
 
-    async def counted(job_id: str, after: str | None = None) -> Look:
+    async def counted(job_id: str, after: str | None = None, previews: bool = True) -> Look:
         looks.append(job_id)
-        return await look(job_id, after)
+        return await look(job_id, after, previews)
 
     monkeypatch.setattr(events, "look", counted)
     return looks
