@@ -11,6 +11,7 @@ from app.dependencies import NEEDS_CALLER
 from app.openai import errors as openai_errors
 from app.openapi import Api, problems
 from app.routes import (
+    docs,
     events,
     generate,
     health,
@@ -57,7 +58,7 @@ def create_app(settings: ApiSettings, spans: TracerProvider | None = None) -> Fa
         app.include_router(part.router, dependencies=[NEEDS_CALLER], responses=problems(401))
     app.include_router(openai.router, dependencies=[NEEDS_CALLER])
     app.include_router(metrics.router)  # which asks for a key in a way of its own
-    for part in (images, health, page):  # a picture's URL is a secret of its own
+    for part in (images, health, page, docs):  # a picture's URL is a secret of its own
         app.include_router(part.router)
     return app
 

@@ -67,6 +67,8 @@ class Api(FastAPI):
     def __init__(self, **settings: Any) -> None:
         # A path with a slash too many is none of ours, and is no reason to send a client around.
         super().__init__(
+            docs_url=None,  # app.routes.docs has a page that asks no other host
+            redoc_url=None,
             redirect_slashes=False,
             generate_unique_id_function=lambda route: route.name,
             **settings,

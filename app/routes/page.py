@@ -1,6 +1,6 @@
 """The page at /: what a person sees. It is a client of the API like any other, and knows no more.
 
-Every file is named by the hash of what is in it, and asked for anew each time: what belongs
+Every file is asked for anew each time, and sent where its hash, the ETag, is another: what belongs
 together comes together after an update too.
 """
 
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent.parent / "web"
 HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
@@ -31,7 +31,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class PageFiles(StaticFiles):
-    """The page's files, with HEADERS and an ETag that every replica gives alike."""
+    """A page's files, with HEADERS and an ETag that every replica gives alike."""
 
     def file_response(
         self,

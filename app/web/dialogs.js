@@ -1,8 +1,12 @@
 // The dialogs: a picture with all that is known of it, a question, and the API key.
 
+import { hasEnded } from "./follow.js";
 import { sentence } from "./notice.js";
-import { key, pictureUrl } from "./service.js";
+import { isKey, key, pictureUrl } from "./service.js";
 import { count, isTiny, seconds } from "./wall.js";
+
+const UNLIKE_A_KEY =
+  "An API key has only letters, digits and signs, and no spaces. Copy it again, and nothing else.";
 
 const byId = (id) => document.getElementById(id);
 
@@ -74,8 +78,12 @@ export class PictureDialog {
   }
 
   #deletes() {
-    const pictures = this.view.job.images.length;
-    return pictures > 1 ? `Delete all ${pictures} pictures of this prompt?` : "Delete this?";
+    const { job } = this.view;
+    const { n } = job.parameters;
+    const pictures = hasEnded(job) ? job.images.length : n;
+    if (pictures <= 1) return "Delete this?";
+    const all = `Delete all ${pictures} pictures of this prompt?`;
+    return hasEnded(job) ? all : `${all} Those that are not drawn yet are stopped.`;
   }
 
   /** That draw this picture, and no other of its job. */
@@ -98,15 +106,8 @@ function isSure(question) {
   });
 }
 
-let keyAsked = null;
-
-/** Asks for an API key; those who ask meanwhile share the answer. Whether there is a new one. */
+/** Asks for an API key. Resolves to whether one was given or forgotten. */
 export function askForKey(problem) {
-  keyAsked ??= keyFromDialog(problem).finally(() => (keyAsked = null));
-  return keyAsked;
-}
-
-function keyFromDialog(problem) {
   const dialog = byId("key");
   const value = byId("key-value");
   const refused = problem && key.get();
@@ -121,9 +122,12 @@ function keyFromDialog(problem) {
   byId("key-form").onsubmit = (event) => {
     event.preventDefault();
     const given = value.value.trim();
-    if (!given) return value.focus();
-    key.set(given);
-    dialog.close("changed");
+    if (given && isKey(given)) {
+      key.set(given);
+      return dialog.close("changed");
+    }
+    byId("key-problem").textContent = given && UNLIKE_A_KEY;
+    value.focus();
   };
   return new Promise((resolve) => {
     const closed = () => resolve(dialog.returnValue === "changed");

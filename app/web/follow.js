@@ -2,9 +2,8 @@
 // Not by EventSource, which cannot send a key.
 
 import { ask, isPassing, pause, request, Unreachable } from "./service.js";
+import { slot } from "./slots.js";
 
-// A browser opens six connections to a host, for all its tabs together: some are for other things.
-const MOST_CONNECTIONS = 3;
 const LOOK_MS = 2000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
@@ -12,8 +11,6 @@ const LONGEST_PAUSE_MS = 10_000;
 const SILENCE_MS = 40_000;
 
 const ENDED = ["succeeded", "failed", "canceled", "expired"];
-
-let connections = 0;
 
 /** Whether nothing will happen to the job any more. */
 export const hasEnded = (job) => ENDED.includes(job.status);
@@ -38,8 +35,7 @@ export async function follow(jobId, on, onLost, signal) {
   while (!signal.aborted) {
     await seen();
     try {
-      for await (const event of looks(jobId, found, signal)) if (told(event)) return;
-      for await (const event of events(jobId, lastId, found, signal)) if (told(event)) return;
+      for await (const event of news(jobId, lastId, found, signal)) if (told(event)) return;
       throw new Unreachable();
     } catch (error) {
       if (signal.aborted) return;
@@ -51,12 +47,20 @@ export async function follow(jobId, on, onLost, signal) {
   }
 }
 
-/** How the job stands, again and again, while no connection is free. */
-async function* looks(jobId, onFound, signal) {
-  while (connections >= MOST_CONNECTIONS) {
+/** How the job stands, again and again, until there is a connection for its events. */
+async function* news(jobId, lastId, onFound, signal) {
+  let release = await slot();
+  while (!release) {
     yield await look(jobId, signal);
     onFound();
     await pause(LOOK_MS, signal);
+    await seen();
+    release = await slot();
+  }
+  try {
+    yield* events(jobId, lastId, onFound, signal);
+  } finally {
+    release();
   }
 }
 
@@ -72,8 +76,9 @@ async function* events(jobId, lastId, onFound, signal) {
   const endUnseen = () => document.hidden && end();
   signal.addEventListener("abort", end);
   document.addEventListener("visibilitychange", endUnseen);
-  connections += 1;
+  endUnseen();
   try {
+    signal.throwIfAborted();
     const headers = lastId === null ? {} : { "Last-Event-ID": lastId };
     const options = { headers, signal: connection.signal };
     const answer = await request(`jobs/${jobId}/events`, options);
@@ -82,7 +87,6 @@ async function* events(jobId, lastId, onFound, signal) {
     else yield* parsed(answer.body, end);
   } finally {
     end();
-    connections -= 1;
     signal.removeEventListener("abort", end);
     document.removeEventListener("visibilitychange", endUnseen);
   }

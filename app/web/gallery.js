@@ -27,13 +27,20 @@ export class Gallery {
   async list() {
     const asked = new URLSearchParams({ limit: AT_ONCE });
     if (this.#filter) asked.set("prompt", this.#filter);
-    await this.#read(`?${asked}`, () => this.wall.clearListed());
+    const before = [...this.wall.jobs.keys()];
+    await this.#read(`?${asked}`, () => this.wall.takeDown(before));
+  }
+
+  /** Takes everything away: it is another's. */
+  clear() {
+    this.wall.clear();
+    byId("more").hidden = true;
   }
 
   /** Says so where there is nothing to see. */
   showEmpty() {
     const filter = this.#filter;
-    byId("empty").hidden = this.wall.jobs.size > 0;
+    byId("empty").hidden = this.wall.views().length > 0;
     byId("empty").querySelector("p").textContent = filter
       ? `There is no picture with “${filter}” in its prompt.`
       : "Your pictures will hang here.";
@@ -44,10 +51,10 @@ export class Gallery {
   }
 
   async #listOlder() {
-    const known = new Set(this.wall.jobs.keys());
+    const last = this.wall.views().at(-1);
     await this.#read(this.older);
-    const [, first] = [...this.wall.jobs].find(([id]) => !known.has(id)) ?? [];
-    first?.focus();
+    const views = this.wall.views();
+    views[views.indexOf(last) + 1]?.focus();
   }
 
   /** One page, and those after it as long as there is nothing on them. */

@@ -23,6 +23,7 @@ const EXAMPLES = {
 const byId = (id) => document.getElementById(id);
 
 let following = new AbortController();
+let keyAsked = null;
 let sending = null;
 let looking = null;
 
@@ -34,17 +35,25 @@ const wall = new Wall(byId("wall"), {
 const gallery = new Gallery(wall, watch);
 const picture = new PictureDialog(wall, { onUse: use, onAgain: drawAgain, onDelete: remove });
 
-byId("change-key").addEventListener("click", async () => {
-  if (!(await askForKey())) return;
-  following.abort();
-  wall.clear();
-  start();
-});
-whenKeyIsNeeded((problem) => {
-  byId("change-key").hidden = false;
-  return askForKey(problem);
-});
+byId("change-key").addEventListener("click", () => anotherKey());
+whenKeyIsNeeded(anotherKey);
 start();
+
+/** Whether there is one; those who ask meanwhile share the answer. With it all begins anew. */
+function anotherKey(problem) {
+  byId("change-key").hidden = false;
+  keyAsked ??= askForKey(problem)
+    .then((isChanged) => (isChanged && startAnew(), isChanged))
+    .finally(() => (keyAsked = null));
+  return keyAsked;
+}
+
+function startAnew() {
+  document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
+  following.abort();
+  gallery.clear();
+  start();
+}
 
 function start() {
   following = new AbortController();
@@ -144,6 +153,7 @@ async function watch(view) {
   const { signal } = following;
   if (view.isWatched || hasEnded(view.job)) return;
   view.isWatched = true;
+  notice(id, null);
   const lost = (error) => notice(id, error && `${told(error)} Trying again …`);
   try {
     await follow(id, (name, data) => happened(view, name, data), lost, signal);
@@ -151,6 +161,9 @@ async function watch(view) {
     if (!error.status) throw error;
     notice(id, error.status === 404 ? null : told(error));
     if (error.status === 404) wall.remove(id);
+  } finally {
+    view.isWatched = false;
+    if (signal.aborted) notice(id, null);
   }
 }
 

@@ -33,7 +33,8 @@ export function told({ message, remedy, status, retryAfterS }) {
 
 /** The same where the page goes on by itself. */
 export function waiting(error) {
-  return isPassing(error) ? `${told(error)} This page goes on by itself as soon as it can.` : told(error);
+  const goesOn = "This page goes on by itself as soon as it can.";
+  return isPassing(error) ? `${told(error)} ${goesOn}` : told(error);
 }
 
 export function sentence(text) {

@@ -20,7 +20,7 @@ const columns = (n) => (n <= 3 ? n : n === 4 ? 2 : n <= 6 ? 3 : 4);
 const tookSeconds = ({ created_at: created, finished_at: finished }) =>
   (Date.parse(finished) - Date.parse(created)) / 1000;
 
-/** The jobs on the page, the newest first. */
+/** The jobs on the page, the newest first; those that are taken down may still be followed. */
 export class Wall {
   constructor(root, { onOpen, onCancel }) {
     this.root = root;
@@ -43,9 +43,7 @@ export class Wall {
 
   /** One that is older than those that are there. */
   append(job) {
-    const known = this.jobs.get(job.id);
-    if (known) return known;
-    const view = new JobView(job, this.events);
+    const view = this.jobs.get(job.id) ?? new JobView(job, this.events);
     this.jobs.set(job.id, view);
     this.root.append(view.element);
     return view;
@@ -56,16 +54,22 @@ export class Wall {
     this.jobs.delete(jobId);
   }
 
-  /** Every finished picture as [job's view, index], in the order of the page. */
-  pictures() {
-    const views = [...this.root.children].map((element) => this.jobs.get(element.dataset.id));
-    return views.flatMap((view) => view.job.images.map(({ index }) => [view, index]));
+  /** The views that can be seen, in the order of the page. */
+  views() {
+    return [...this.root.children].map((element) => this.jobs.get(element.dataset.id));
   }
 
-  /** Takes away what was only listed: neither under way nor drawn just now. */
-  clearListed() {
-    for (const [id, view] of this.jobs) {
-      if (hasEnded(view.job) && view !== this.latest) this.remove(id);
+  /** Every finished picture as [job's view, index], in the order of the page. */
+  pictures() {
+    return this.views().flatMap((view) => view.job.images.map(({ index }) => [view, index]));
+  }
+
+  /** Hides these jobs, until they are appended again. What is over and not the latest is let go. */
+  takeDown(ids) {
+    for (const id of ids) {
+      const view = this.jobs.get(id);
+      view?.element.remove();
+      if (view && hasEnded(view.job) && view !== this.latest) this.jobs.delete(id);
     }
   }
 

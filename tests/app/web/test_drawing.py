@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, Request, Route, expect
+from playwright.async_api import Locator, Page, Route, expect
 from redis.asyncio import Redis
 
 from app.settings import ApiSettings
@@ -130,36 +130,6 @@ async def test_what_fails_says_why_in_its_place(
     await shot(page, "failed")
     await failed.get_by_role("button").click()
     await expect(page.get_by_role("dialog")).to_contain_text("There is no picture of it.")
-
-
-async def test_many_jobs_leave_the_browser_a_connection_for_more(
-    page: Page, url: str, served: CascadeCard, painter: Painter
-) -> None:
-    """A browser has six for a host; each job that is followed takes one."""
-    following: set[Request] = set()
-    most = 0
-
-    def begins(request: Request) -> None:
-        nonlocal most
-        if request.url.endswith("/events"):
-            following.add(request)
-            most = max(most, len(following))
-
-    page.on("request", begins)
-    page.on("requestfinished", lambda request: following.discard(request))
-    page.on("requestfailed", lambda request: following.discard(request))
-    await page.goto(url)
-    names = [f"star {i}" for i in range(7)]
-    for name in names:
-        await ask_for(page, name)
-        await expect(page.get_by_role("article", name=name)).to_be_visible()
-    last = page.get_by_role("article", name=names[-1])
-    await last.get_by_role("button", name="Cancel").click()
-    await expect(last).to_contain_text("Canceled")
-    for _ in names[:-1]:
-        await painter.draw()
-    await expect(page.locator("[data-state=done]")).to_have_count(6)
-    assert 1 <= most <= 3
 
 
 async def test_a_request_whose_answer_is_lost_is_not_a_second_job(

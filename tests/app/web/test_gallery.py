@@ -5,9 +5,10 @@ from httpx import AsyncClient
 from playwright.async_api import Page, expect
 from redis.asyncio import Redis
 
-from tests.app.web.conftest import Painter, sent_by, shot
+from tests.app.web.conftest import Painter, asked, sent_by, shot
 from workers.jobs import keys
 from workers.jobs.card import CascadeCard
+from workers.jobs.queue import Effect
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -118,6 +119,32 @@ async def test_pictures_are_found_by_their_prompts(
     await expect(captions).to_have_count(3)
 
 
+async def test_a_search_shows_what_matches_and_leaves_the_order_as_it_was(
+    page: Page, url: str, served: CascadeCard, painter: Painter
+) -> None:
+    await page.goto(url)
+    await asked(page, "a blue moon")
+    (moon,) = await painter.take()
+    await drawn(url, painter, prompt="a red star")
+    await asked(page, "a green star")
+    await painter.draw()
+    names = page.locator(".job h3")
+    await page.reload()
+    await expect(names).to_have_text(["a green star", "a red star", "a blue moon"])
+    await asked(page, "a small star")
+    await painter.draw()
+    search = page.get_by_role("searchbox")
+    await search.fill("moon")
+    await expect(names).to_have_text(["a blue moon"])
+    await search.fill("sun")
+    await expect(page.get_by_text("There is no picture with “sun” in its prompt.")).to_be_visible()
+    await search.fill("")
+    four = ["a small star", "a green star", "a red star", "a blue moon"]
+    await expect(names).to_have_text(four)
+    await painter.finish(await painter.go_on(await painter.go_on(moon)))
+    await expect(page.locator("[data-state=done] figcaption")).to_have_text(four)
+
+
 async def test_older_pictures_come_when_they_are_asked_for(
     page: Page, url: str, served: CascadeCard, painter: Painter
 ) -> None:
@@ -158,6 +185,22 @@ async def test_deleting_asks_first(
     await expect(page.locator("[data-state=done] figcaption")).to_have_text(["a moon"])
     await page.reload()
     await expect(page.locator("[data-state=done] figcaption")).to_have_text(["a moon"])
+
+
+async def test_deleting_what_is_being_drawn_says_that_it_is_stopped(
+    page: Page, url: str, served: CascadeCard, painter: Painter
+) -> None:
+    await page.goto(url)
+    await asked(page, "two stars", n=2)
+    first, second = await painter.take()
+    await painter.finish(await painter.go_on(await painter.go_on(first)))
+    await page.get_by_role("button", name="Picture 1 of 2").click()
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    question = "Delete all 2 pictures of this prompt? Those that are not drawn yet are stopped."
+    sure = page.get_by_role("dialog", name=question)
+    await sure.get_by_role("button", name="Delete").click()
+    await expect(page.locator(".job")).to_have_count(0)
+    assert await painter.finish(second) is Effect.UNWANTED
 
 
 async def test_a_job_without_a_picture_has_one_tile_and_can_be_looked_at(
