@@ -306,6 +306,54 @@ async def test_a_slow_follower_is_shown_the_latest_previews(
     assert shown == list(range(300 - MOST_PREVIEWS, 300))
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+async def test_many_events_are_taken_in_parts_without_a_pause(
+    ledger: Ledger,
+    queue: Queue,
+    redis: Redis,
+    queue_settings: QueueSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+) -> None:
+    """By one who hears of nothing and would look again in an hour."""
+    monkeypatch.setattr(events_module, "AT_ONCE", at_once)
+    monkeypatch.setattr(events_module, "LOOK_S", NEVER_S)
+    monkeypatch.setattr(events_module, "LOOK_QUEUED_S", NEVER_S)
+    deaf = JobEvents(redis, queue_settings, ledger)
+    job = await submit(ledger, n=3)
+    follower = Follower(job.id)
+    await follower.connect(deaf)
+    await follower.take(1)
+    assert follower.last_id is not None
+    await draw_and_show(queue, redis, job, steps=1)
+    part = await deaf._since(job.id, follower.last_id)
+    assert part is not None
+    assert len(part) == at_once
+    assert (await follower.take())[-1] == "end"
+    assert follower.images == [0, 1, 2]
+
+
+async def test_who_wants_no_previews_wants_none_later(
+    ledger: Ledger,
+    queue: Queue,
+    redis: Redis,
+    events: JobEvents,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events_module, "LOOK_S", 0.0)
+    job = await submit(ledger)
+    await encode(queue)
+    task = await claim_one(queue, "w1", "32")
+    following = events.follow(await events.look(job.id, previews=False))
+    await anext(following)
+    for step in (1, 2):
+        await a_while_later(redis, job)
+        await queue.progress([Reached(task, step, 2)])
+        assert isinstance(await anext(following), Progressed)
+    await following.aclose()
+    assert not await redis.exists(keys.previews(job.id))
+
+
 async def test_previews_are_for_those_who_want_them(
     ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
 ) -> None:
@@ -324,6 +372,19 @@ async def test_previews_are_for_those_who_want_them(
     await ledger.cancel(job.id)
     told = [event async for event in events.follow(look)]
     assert not [event for event in told if isinstance(event, Previewed)]
+
+
+async def test_a_preview_that_no_one_can_be_told_of_is_dropped(
+    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
+) -> None:
+    job = await submit(ledger)
+    await encode(queue)
+    task = await claim_one(queue, "w1", "32")
+    await events.look(job.id)
+    await forget_events(redis, job)
+    before = await redis.xlen(keys.previews(job.id))
+    await queue.preview(Reached(task, 1, 20), PNG)
+    assert await redis.xlen(keys.previews(job.id)) == before
 
 
 async def test_an_erased_job_has_ended_and_nothing_of_it_is_told(
@@ -511,7 +572,9 @@ async def test_closed_bells_end_it_and_another_api_goes_on(
     assert (await follower.take())[-1] == "end"
 
 
-async def test_without_redis_it_ends_and_goes_on_where_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seen", [0, 1])
+async def test_without_redis_it_ends_and_goes_on_where_it_was(tmp_path: Path, seen: int) -> None:
+    """seen: how many of the previews that were there."""
     with EmbeddedQueue(tmp_path) as server:
         settings = QueueSettings(redis_url=server.url, data_dir=tmp_path)
         async with connect(settings) as client, replica(settings) as events:
@@ -522,7 +585,9 @@ async def test_without_redis_it_ends_and_goes_on_where_it_was(tmp_path: Path) ->
             await encode(queue)
             task = await claim_one(queue, "w1", "32")
             assert await follower.take(2) == ["state", "state"]
-            await queue.preview(Reached(task, 1, 20), PNG)
+            for step in (1, 2):
+                await queue.preview(Reached(task, step, 20), PNG)
+            await follower.take(seen)
             server.stop()
             with pytest.raises(QueueUnavailable):
                 await follower.next()
@@ -531,7 +596,7 @@ async def test_without_redis_it_ends_and_goes_on_where_it_was(tmp_path: Path) ->
             server.start()
             await follower.connect(events)
             await ledger.cancel(job.id)
-            assert await follower.take() == ["preview", "end"]
+            assert await follower.take() == [*(["preview"] * (2 - seen)), "end"]
 
 
 async def test_events_are_kept_of_followed_jobs_alone(

@@ -192,6 +192,16 @@ async def test_progress_is_told_four_times_a_second_of_each_job(
     assert [await progress_told(redis, job) for job in jobs] == [1, 1]
 
 
+async def test_what_no_one_was_told_keeps_no_one_waiting(
+    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
+) -> None:
+    job, (task,) = await begun(ledger, queue)
+    await queue.progress([Reached(task, 1, 20)])
+    await events.look(job.id)
+    await queue.progress([Reached(task, 2, 20)])
+    assert await progress_told(redis, job) == 1
+
+
 async def test_a_clock_that_is_set_back_silences_no_one(
     ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
 ) -> None:
