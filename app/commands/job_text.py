@@ -36,10 +36,13 @@ def lines(job: JobAnswer) -> Iterator[str]:
 
 def print_jobs(jobs: Sequence[JobAnswer]) -> None:
     """On stdout, each job a line; the prompt has what is left of the terminal's width."""
-    table = Table(box=None, pad_edge=False, show_edge=False)
+    table = Table(box=None, pad_edge=False, show_edge=False, expand=True)
     for column in ("ID", "STATUS", "AGE", "DONE", "PROMPT"):
         table.add_column(
-            column, no_wrap=True, justify="right" if column in ("AGE", "DONE") else "left"
+            column,
+            no_wrap=True,
+            ratio=1 if column == "PROMPT" else None,
+            justify="right" if column in ("AGE", "DONE") else "left",
         )
     now = datetime.now(UTC)
     for job in jobs:

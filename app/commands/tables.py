@@ -10,6 +10,8 @@ def print_table(table: Table, piped_width: int | None = None) -> None:
     Raises: BrokenPipeError, as print() does; rich by itself would end the process.
     """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=piped_width)
     with console.capture() as text:
-        console.print(table, width=None if console.is_terminal else piped_width)
-    print(text.get(), end="")
+        console.print(table)
+    print("\n".join(line.rstrip() for line in text.get().splitlines()))

@@ -14,7 +14,7 @@ from typer.testing import Result
 
 from app.answers import JOB_EXAMPLE, JobAnswer
 from app.client import service
-from app.commands.job_text import age, lines, printable, standing
+from app.commands.job_text import age, lines, print_jobs, printable, standing
 from tests.app.commands.running import files_in, run, start
 from tests.app.conftest import PNG, PlayedWorker
 from workers.jobs import keys
@@ -49,6 +49,24 @@ async def test_a_table_the_newest_first(url: str, worker: PlayedWorker) -> None:
     assert [row.split()[:2] for row in rows] == [[second, "queued"], [first, "succeeded"]]
     assert "  0%  a blue dog [2J" in rows[0]
     assert "100%  a red cat" in rows[1]
+
+
+def test_an_id_is_whole_however_long_a_prompt_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And so is the prompt, where there is no end of a line."""
+    job = JobAnswer.model_validate(JOB_EXAMPLE)
+    job.parameters.prompt = "a red apple beside " * 20 + "a cat"
+    print_jobs([job])
+    _, row = capsys.readouterr().out.splitlines()
+    assert row.startswith(job.id)
+    assert row.endswith(job.parameters.prompt)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
+    monkeypatch.setenv("COLUMNS", "80")
+    print_jobs([job])
+    _, row = capsys.readouterr().out.splitlines()
+    assert f"{job.id}  {job.status}  " in row
+    assert len(row) <= 80
 
 
 @pytest.mark.usefixtures("served")

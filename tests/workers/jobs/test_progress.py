@@ -1,5 +1,6 @@
 """How far images are: never more than there is, told a few times a second, gone with the task."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import pairwise
 from typing import Any
@@ -156,23 +157,55 @@ async def test_a_worker_learns_of_which_tasks_the_jobs_are_followed(
 async def test_progress_of_a_job_is_told_at_most_four_times_a_second(
     ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
 ) -> None:
-    """By all workers together, with how far all of its images are."""
+    """By all workers together."""
+    clock = asyncio.get_running_loop().time
+    job, (first, second) = await begun(ledger, queue, n=2)
+    await queue.hand_back("w1", [second])
+    second = await claim_one(queue, "w2", "32")
+    await events.look(job.id)
+    began_s = clock()
+    for step in range(20):
+        for task in (first, second):
+            await queue.progress([Reached(task, step, 20)])
+    assert 1 <= await progress_told(redis, job) <= 1 + (clock() - began_s) / 0.25
+
+
+async def test_progress_of_a_job_is_not_told_within_a_quarter_of_a_second(
+    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
+) -> None:
+    """Told just before it, by a clock that is 0.24 s ahead: so a slow machine has time."""
+    clock = asyncio.get_running_loop().time
+    job, (task,) = await begun(ledger, queue)
+    await events.look(job.id)
+    began_s = clock()
+    seconds, microseconds = await redis.time()
+    told_ms = 1000 * seconds + microseconds // 1000 + 240
+    await redis.hset(keys.job(job.id), "progress_told_ms", str(told_ms))
+    await queue.progress([Reached(task, 1, 20)])
+    assert await progress_told(redis, job) <= (clock() - began_s) / 0.25
+
+
+async def test_all_images_under_way_are_told_of_whoever_draws_them(
+    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
+) -> None:
     job, (first, second, third) = await begun(ledger, queue, n=3)
     await queue.hand_back("w1", [third])
     third = await claim_one(queue, "w2", "32")
     follower = Follower(job.id)
     await follower.connect(events)
     await follower.take(1)
-    for step in (1, 2, 3):
-        await queue.progress([Reached(first, step, 20), Reached(second, step + 1, 20)])
-        await queue.progress([Reached(third, step + 2, 20)])
-        assert await progress_told(redis, job) == step
+    for reached in (
+        [Reached(second, 2, 20), Reached(first, 1, 20)],
+        [Reached(third, 3, 20)],
+        [Reached(second, 5, 20)],
+    ):
+        await queue.progress(reached)
         await a_while_later(redis, job)
     told = [images_of(event) for event in [await follower.next() for _ in range(3)]]
     assert told == [
         [(0, 1), (1, 2)],
-        [(0, 2), (1, 3), (2, 3)],
-        [(0, 3), (1, 4), (2, 4)],
+        [(0, 1), (1, 2), (2, 3)],
+        [(0, 1), (1, 5), (2, 3)],
     ]
 
 

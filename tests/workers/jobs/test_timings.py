@@ -64,7 +64,7 @@ async def test_a_stage_is_timed_from_its_first_task_to_its_latest_result(
         now = await times(ledger, job)
         settled.append(now["32"].settled_at)
         assert (now["32"].ready_at, now["32"].claimed_at) == (begun.ready_at, begun.claimed_at)
-        assert now["128"].ready_at == pytest.approx(settled[0], abs=1e-3)
+        assert now["128"].ready_at == pytest.approx(settled[0], abs=0.1)
     assert never_back(*settled)
     assert settled[0] != settled[-1]
 
