@@ -7,11 +7,16 @@ from typing import Any, TypeGuard
 
 from redis.asyncio import Redis
 
+from tests.workers.jobs.conftest import a_job
 from workers.jobs import keys
 from workers.jobs.events import Event, EventKind, ImageDone, JobEvents, JobStands, Previewed
+from workers.jobs.job import NewJob
+from workers.jobs.ledger import Ledger
 
 PATIENCE_S = 20
 """Longer than any event that is sure to come takes."""
+
+PNG = b"\x89PNG\r\n\x1a\n\x00 and so on"
 
 
 class Follower:
@@ -100,3 +105,14 @@ def kind_of(event: Event) -> str:
 
 def is_end(event: Event) -> TypeGuard[JobStands]:
     return isinstance(event, JobStands) and event.kind is EventKind.END
+
+
+async def submit(ledger: Ledger, n: int = 1) -> NewJob:
+    job = a_job(n=n, owner="ann")
+    await ledger.submit(job)
+    return job
+
+
+async def forget_events(redis: Redis, job: NewJob) -> None:
+    """As if no one had followed for a long time."""
+    assert await redis.delete(keys.events(job.id))

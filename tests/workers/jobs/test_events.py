@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from app.processes.embedded_queue import EmbeddedQueue
 from tests.workers.jobs.conftest import (
     FAILURE,
-    a_job,
     a_while_later,
     an_image,
     claim_one,
@@ -19,7 +18,7 @@ from tests.workers.jobs.conftest import (
     encode,
     replica,
 )
-from tests.workers.jobs.follower import PATIENCE_S, Follower
+from tests.workers.jobs.follower import PATIENCE_S, PNG, Follower, forget_events, submit
 from workers.jobs import events as events_module
 from workers.jobs import keys
 from workers.jobs.connect import connect
@@ -39,15 +38,7 @@ from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Effect, Queue, Reached
 from workers.jobs.settings import QueueSettings
 
-PNG = b"\x89PNG\r\n\x1a\n\x00 and so on"
-
 NEVER_S = 3600.0
-
-
-async def submit(ledger: Ledger, n: int = 1) -> NewJob:
-    job = a_job(n=n, owner="ann")
-    await ledger.submit(job)
-    return job
 
 
 async def show(queue: Queue, redis: Redis, job: NewJob, stage: str, steps: int) -> None:
@@ -70,11 +61,6 @@ async def draw_and_show(queue: Queue, redis: Redis, job: NewJob, steps: int = 2)
     await encode(queue)
     for stage in job.parameters.stages:
         await show(queue, redis, job, stage.name, steps)
-
-
-async def forget_events(redis: Redis, job: NewJob) -> None:
-    """As if no one had followed for a long time."""
-    assert await redis.delete(keys.events(job.id))
 
 
 async def test_a_job_is_followed_from_its_place_in_the_queue_to_its_end(
@@ -288,24 +274,6 @@ async def test_of_very_many_events_the_oldest_go(
         assert await follower.take() == ["end"]
 
 
-async def test_a_slow_follower_is_shown_the_latest_previews(
-    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
-) -> None:
-    """They are large: no more are kept."""
-    job = await submit(ledger)
-    follower = Follower(job.id)
-    await follower.connect(events)
-    await follower.take(1)
-    await encode(queue)
-    task = await claim_one(queue, "w1", "32")
-    for step in range(300):
-        await queue.preview(Reached(task, step, 300), PNG)
-    assert await redis.xlen(keys.previews(job.id)) == MOST_PREVIEWS
-    assert await follower.take(1 + MOST_PREVIEWS) == ["state", *(MOST_PREVIEWS * ["preview"])]
-    shown = [event.image.step for event in follower.seen if isinstance(event, Previewed)]
-    assert shown == list(range(300 - MOST_PREVIEWS, 300))
-
-
 @pytest.mark.parametrize("at_once", [1, 2, 7])
 async def test_many_events_are_taken_in_parts_without_a_pause(
     ledger: Ledger,
@@ -331,60 +299,6 @@ async def test_many_events_are_taken_in_parts_without_a_pause(
     assert len(part) == at_once
     assert (await follower.take())[-1] == "end"
     assert follower.images == [0, 1, 2]
-
-
-async def test_who_wants_no_previews_wants_none_later(
-    ledger: Ledger,
-    queue: Queue,
-    redis: Redis,
-    events: JobEvents,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(events_module, "LOOK_S", 0.0)
-    job = await submit(ledger)
-    await encode(queue)
-    task = await claim_one(queue, "w1", "32")
-    following = events.follow(await events.look(job.id, previews=False))
-    await anext(following)
-    for step in (1, 2):
-        await a_while_later(redis, job)
-        await queue.progress([Reached(task, step, 2)])
-        assert isinstance(await anext(following), Progressed)
-    await following.aclose()
-    assert not await redis.exists(keys.previews(job.id))
-
-
-async def test_previews_are_for_those_who_want_them(
-    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
-) -> None:
-    job = await submit(ledger)
-    look = await events.look(job.id, previews=False)
-    await encode(queue)
-    task = await claim_one(queue, "w1", "32")
-    reached = Reached(task, 1, 20)
-    assert not task.is_watched
-    assert await queue.progress([reached]) == set()
-    await queue.preview(reached, PNG)
-    assert not await redis.exists(keys.previews(job.id))
-    await events.look(job.id)
-    assert await queue.progress([reached]) == {task.key}
-    await queue.preview(reached, PNG)
-    await ledger.cancel(job.id)
-    told = [event async for event in events.follow(look)]
-    assert not [event for event in told if isinstance(event, Previewed)]
-
-
-async def test_a_preview_that_no_one_can_be_told_of_is_dropped(
-    ledger: Ledger, queue: Queue, redis: Redis, events: JobEvents
-) -> None:
-    job = await submit(ledger)
-    await encode(queue)
-    task = await claim_one(queue, "w1", "32")
-    await events.look(job.id)
-    await forget_events(redis, job)
-    before = await redis.xlen(keys.previews(job.id))
-    await queue.preview(Reached(task, 1, 20), PNG)
-    assert await redis.xlen(keys.previews(job.id)) == before
 
 
 async def test_an_erased_job_has_ended_and_nothing_of_it_is_told(
@@ -429,9 +343,6 @@ async def show_one(queue: Queue) -> None:
     await queue.progress([Reached(task, 1, 20)])
     await queue.preview(Reached(task, 1, 20), PNG)
 
-
-MOST_PREVIEWS = 32
-"""As preview.lua has it."""
 
 Unknown = Callable[[str], str]
 
@@ -644,17 +555,3 @@ async def test_a_follower_of_whom_much_is_told_looks_as_well(
         events.bells.ring(job.id)
         assert await follower.take(1) == ["preview"]
     assert await redis.ttl(keys.events(job.id)) > 7
-
-
-async def test_a_worker_is_told_whether_anyone_follows(
-    ledger: Ledger, queue: Queue, events: JobEvents
-) -> None:
-    unfollowed, followed = await submit(ledger), await submit(ledger)
-    await events.look(followed.id)
-    for _ in range(2):
-        await encode(queue)
-    tasks = await queue.claim("w1", "32", count=2)
-    assert {task.job_id: task.is_watched for task in tasks} == {
-        unfollowed.id: False,
-        followed.id: True,
-    }
