@@ -3,17 +3,20 @@
 import typer
 
 from app.commands.api import api
+from app.commands.evaluate import evaluate
 from app.commands.generate import generate
 from app.commands.jobs import jobs
 from app.commands.keys import keys
-from app.commands.measuring import PASSED_ON, bench, evaluate, load
+from app.commands.measuring import PASSED_ON, bench, load
 from app.commands.outcome import Commands
 from app.commands.serve import serve
+from app.commands.train import train
 from app.commands.worker import worker
 
 SERVE = "Serve"
 DRAW = "Draw"
 MEASURE = "Measure"
+TRAIN = "Train"
 
 cli = typer.Typer(
     name="imagen",
@@ -36,8 +39,10 @@ cli.command(rich_help_panel=SERVE)(serve)
 cli.command(rich_help_panel=SERVE)(api)
 cli.command(rich_help_panel=SERVE)(worker)
 cli.add_typer(keys, rich_help_panel=SERVE)
-for measure in (load, bench, evaluate):
+for measure in (load, bench):
     cli.command(rich_help_panel=MEASURE, add_help_option=False, context_settings=PASSED_ON)(measure)
+cli.command(rich_help_panel=MEASURE)(evaluate)
+cli.command(rich_help_panel=TRAIN)(train)
 
 
 def main() -> None:

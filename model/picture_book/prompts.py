@@ -1,11 +1,13 @@
 """The prompts that picture-book is measured with, always the same, each with its scene."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from model.picture_book.captions import caption
-from model.picture_book.scenes import Count, Figure, Pair, Relation, Scale, Scene, Single, Subject
+from model.picture_book.captions import Language, caption
+from model.picture_book.held_out import is_held_out
+from model.picture_book.scenes import Count, Figure, Pair, Relation, Scale, Scene, Single
 from model.picture_book.things import COLORS, GROUNDS, THINGS
 
 
@@ -17,40 +19,75 @@ class Prompt:
     seed: int
     scene: Scene
     category: str
+    language: Language
 
 
-def prompts() -> tuple[Prompt, ...]:
-    """The forty: single things, things on a ground, pairs and counts."""
-    return _said(_FORTY)
+def prompts(language: Language = Language.ENGLISH) -> tuple[Prompt, ...]:
+    """The forty-eight: single things, things on a ground, pairs and counts."""
+    return tuple(
+        Prompt(_say(scene, seed, language), seed, scene, category(scene), language)
+        for seed, scene in enumerate(_FORTY_EIGHT)
+    )
 
 
-def prompts_by_category(per_category: int) -> tuple[Prompt, ...]:
-    """As many of each category as wanted, drawn from the whole world."""
-    rng = random.Random(20)
-    return _said(tuple(draw(rng) for draw in _CATEGORIES for _ in range(per_category)))
+def prompts_by_category(
+    per_category: int, language: Language = Language.ENGLISH
+) -> tuple[Prompt, ...]:
+    """As many of each of CATEGORIES as wanted; fewer are the first ones of more.
+
+    In another language the same scenes are asked for, with the same seeds.
+    """
+    return tuple(
+        prompt
+        for position, asked in enumerate(CATEGORIES)
+        for prompt in _of_category(asked, _SEEDS_OF_A_CATEGORY * position, per_category, language)
+    )
 
 
 def category(scene: Scene) -> str:
-    """What a scene is a test of."""
+    """What a scene is a test of, whatever training has seen and however it is said."""
+    painted = any(figure.color for figure in scene.subject.figures)
     match scene.subject:
         case Single(scale=Scale.SMALL | Scale.BIG):
             return "small or big thing"
         case Single() if scene.ground is not None:
             return "thing on a ground"
-        case Single(figure):
-            return "painted thing" if figure.color else "thing"
+        case Single():
+            return "painted thing" if painted else "thing"
         case Pair(relation=relation):
-            return f"pair, {relation}"
+            return f"painted pair, {relation}" if painted else f"pair, {relation}"
         case Count(count=count):
-            return f"{count} of a thing"
+            return f"{count} of a painted thing" if painted else f"{count} of a thing"
 
 
-def _said(scenes: tuple[Scene, ...]) -> tuple[Prompt, ...]:
-    rng = random.Random(40)
-    return tuple(
-        Prompt(caption(scene, rng), seed, scene, category(scene))
-        for seed, scene in enumerate(scenes)
-    )
+@dataclass(frozen=True)
+class Category:
+    """A kind of prompt. Its scenes are all like ones that training shows, or all held out."""
+
+    name: str
+    draw: Callable[[random.Random], Scene]
+    is_held_out: bool = False
+    is_unseen: bool = False
+    """Whether it is said in wording that training never shows."""
+
+
+_SEEDS_OF_A_CATEGORY = 10_000
+
+
+def _of_category(
+    asked: Category, first_seed: int, count: int, language: Language
+) -> Iterator[Prompt]:
+    rng = random.Random(asked.name)
+    for seed in range(first_seed, first_seed + count):
+        scene = asked.draw(rng)
+        while is_held_out(scene) != asked.is_held_out:
+            scene = asked.draw(rng)
+        text = _say(scene, seed, language, asked.is_unseen)
+        yield Prompt(text, seed, scene, asked.name, language)
+
+
+def _say(scene: Scene, seed: int, language: Language, unseen: bool = False) -> str:
+    return caption(scene, random.Random(seed), language, unseen)
 
 
 def _figure(words: str) -> Figure:
@@ -71,7 +108,7 @@ def _several(count: int, words: str, ground: str | None = None) -> Scene:
     return Scene(Count(_figure(words), count), ground)
 
 
-_FORTY = (
+_FORTY_EIGHT = (
     _one("apple"),
     _one("cat"),
     _one("rocket"),
@@ -112,48 +149,104 @@ _FORTY = (
     _several(3, "green frog"),
     _several(4, "apple"),
     _several(4, "white flower", "purple"),
+    _one("giraffe"),
+    _one("pink dinosaur"),
+    _one("snowman", "red"),
+    _one("helicopter", scale=Scale.SMALL),
+    _two("fox", Relation.NEXT_TO, "tent"),
+    _two("teal bicycle", Relation.LEFT_OF, "orange teapot", "yellow"),
+    _two("shark", Relation.BELOW, "jellyfish"),
+    _several(3, "red cherry", "gray"),
 )
 
 
-def _random_figure(rng: random.Random, besides: Figure | None = None) -> Figure:
-    things = [thing for thing in THINGS.values() if besides is None or thing != besides.thing]
-    return Figure(rng.choice(things))
+def _natural(rng: random.Random) -> Figure:
+    return Figure(rng.choice(tuple(THINGS.values())))
 
 
-def _random_painted(rng: random.Random) -> Figure:
+def _painted(rng: random.Random) -> Figure:
     thing = rng.choice(tuple(THINGS.values()))
     return Figure(thing, rng.choice([color for color in COLORS if color != thing.color]))
 
 
-def _random_on_ground(rng: random.Random) -> Scene:
-    figure = _random_figure(rng)
-    grounds = [ground for ground in GROUNDS if ground != figure.color_name]
-    return Scene(Single(figure), rng.choice(grounds))
+_RandomFigure = Callable[[random.Random], Figure]
 
 
-def _random_scaled(rng: random.Random) -> Scene:
-    return Scene(Single(_random_figure(rng), rng.choice((Scale.SMALL, Scale.BIG))))
+def _single(figure: _RandomFigure, rng: random.Random) -> Scene:
+    return Scene(Single(figure(rng)))
 
 
-def _random_pair(relation: Relation) -> Callable[[random.Random], Scene]:
-    def draw(rng: random.Random) -> Scene:
-        first = _random_figure(rng)
-        return Scene(Pair(first, relation, _random_figure(rng, besides=first)))
-
-    return draw
+def _scaled(rng: random.Random) -> Scene:
+    return Scene(Single(_natural(rng), rng.choice((Scale.SMALL, Scale.BIG))))
 
 
-def _plain(subject: Callable[[random.Random], Subject]) -> Callable[[random.Random], Scene]:
-    return lambda rng: Scene(subject(rng))
+def _on_ground(rng: random.Random) -> Scene:
+    figure = _natural(rng)
+    return Scene(Single(figure), _ground_for((figure,), rng))
 
 
-_CATEGORIES: tuple[Callable[[random.Random], Scene], ...] = (
-    _plain(lambda rng: Single(_random_figure(rng))),
-    _plain(lambda rng: Single(_random_painted(rng))),
-    _random_scaled,
-    _random_on_ground,
-    *(_random_pair(relation) for relation in Relation),
-    _plain(lambda rng: Count(_random_figure(rng), 2)),
-    _plain(lambda rng: Count(_random_figure(rng), 3)),
-    _plain(lambda rng: Count(_random_figure(rng), 4)),
+def _pair(relation: Relation | None, rng: random.Random) -> Scene:
+    """Two natural things; a relation of None is any."""
+    first, second = _two_of(_natural, rng)
+    return Scene(Pair(first, relation or rng.choice(tuple(Relation)), second))
+
+
+def _painted_pair(relation: Relation, rng: random.Random) -> Scene:
+    """Two things in two colours, on a named ground every other time."""
+    first, second = _two_of(_painted, rng)
+    return Scene(Pair(first, relation, second), _sometimes_ground((first, second), rng))
+
+
+def _two_of(figure: _RandomFigure, rng: random.Random) -> tuple[Figure, Figure]:
+    first, second = figure(rng), figure(rng)
+    while second.thing == first.thing or (first.color and second.color == first.color):
+        second = figure(rng)
+    return first, second
+
+
+def _count(count: int, rng: random.Random) -> Scene:
+    return Scene(Count(_natural(rng), count))
+
+
+def _painted_count(count: int | None, rng: random.Random) -> Scene:
+    """Several in one colour, on a named ground every other time; a count of None is any."""
+    figure = _painted(rng)
+    subject = Count(figure, count or rng.choice((2, 3, 4)))
+    return Scene(subject, _sometimes_ground((figure,), rng))
+
+
+def _sometimes_ground(figures: tuple[Figure, ...], rng: random.Random) -> str | None:
+    return _ground_for(figures, rng) if rng.random() < 0.5 else None
+
+
+def _ground_for(figures: tuple[Figure, ...], rng: random.Random) -> str:
+    taken = {figure.color_name for figure in figures}
+    return rng.choice([ground for ground in GROUNDS if ground not in taken])
+
+
+CATEGORIES = (
+    Category("thing", partial(_single, _natural)),
+    Category("painted thing", partial(_single, _painted)),
+    Category("small or big thing", _scaled),
+    Category("thing on a ground", _on_ground),
+    *(Category(f"pair, {relation}", partial(_pair, relation)) for relation in Relation),
+    *(
+        Category(f"painted pair, {relation}", partial(_painted_pair, relation))
+        for relation in Relation
+    ),
+    *(Category(f"{count} of a thing", partial(_count, count)) for count in (2, 3, 4)),
+    *(
+        Category(f"{count} of a painted thing", partial(_painted_count, count))
+        for count in (2, 3, 4)
+    ),
+    Category("held-out painted thing", partial(_single, _painted), is_held_out=True),
+    Category("held-out pair", partial(_pair, None), is_held_out=True),
+    Category("held-out count of a painted thing", partial(_painted_count, None), is_held_out=True),
+    Category("ground in unseen words", _on_ground, is_unseen=True),
+    Category("pair in unseen words", partial(_pair, None), is_unseen=True),
 )
+"""In the manner of DrawBench (Saharia et al. 2022, app. C), as far as picture-book's world goes.
+
+Each draws from the whole world, as people ask, but for held-out combinations, which have categories
+of their own: so each rate says one thing.
+"""

@@ -159,26 +159,27 @@ def _near(center: float, drift: float, rng: random.Random) -> float:
 
 _NAMED_COLOR_SHARE = 0.4
 _NAMED_GROUND_SHARE = 0.6
-_SUBJECT_SHARES = {Single: 0.44, Pair: 0.34, Count: 0.22}
+_SUBJECT_SHARES = {Single: 0.38, Pair: 0.40, Count: 0.22}
 
 
 def random_scene(rng: random.Random) -> Scene:
-    """Draw a scene from the world: what training sees."""
+    """Draw a scene from the world: what training sees, and what it never does."""
     (kind,) = rng.choices(tuple(_SUBJECT_SHARES), tuple(_SUBJECT_SHARES.values()))
     if kind is Single:
         scale = rng.choices(tuple(Scale), (0.18, 0.64, 0.18))[0]
-        subject: Subject = Single(_random_figure(rng), scale)
+        subject: Subject = Single(random_figure(rng), scale)
     elif kind is Pair:
-        first, second = _random_figure(rng), _random_figure(rng)
+        first, second = random_figure(rng), random_figure(rng)
         while second.thing == first.thing:
-            second = _random_figure(rng)
+            second = random_figure(rng)
         subject = Pair(first, rng.choice(tuple(Relation)), second)
     else:
-        subject = Count(_random_figure(rng), rng.choice((2, 3, 4)))
+        subject = Count(random_figure(rng), rng.choice((2, 3, 4)))
     return Scene(subject, _random_ground(subject, rng))
 
 
-def _random_figure(rng: random.Random) -> Figure:
+def random_figure(rng: random.Random) -> Figure:
+    """Any thing, painted in two of five cases."""
     thing = rng.choice(tuple(THINGS.values()))
     color = rng.choice(tuple(COLORS)) if rng.random() < _NAMED_COLOR_SHARE else None
     return Figure(thing, color)

@@ -1,17 +1,23 @@
-"""The v-prediction objective and its weighting. Knows tensors and a schedule, no networks."""
+"""The denoising objective and its weighting. Knows tensors and a schedule, no networks."""
 
-import torch
+from enum import StrEnum
+
 from torch import Tensor
 
+from model.guidance import Prediction
 
-def stratified_timesteps(count: int, train_steps: int, generator: torch.Generator) -> Tensor:
-    """[count] int64 in [0, train_steps): one from each of `count` equal parts, in random order.
 
-    Less variance than independent draws (Kingma et al. 2021, app. I.1).
+class Weighting(StrEnum):
+    """What an error of the image counts at a signal-to-noise ratio SNR.
+
+    MIN_SNR: min(SNR, gamma) (Hang et al. 2023, eq. 8). CAPPED_SNR: min(SNR + 1, gamma), which is
+    Salimans & Ho's SNR + 1 (2022, sec. 4) up to a cap: high noise, where the prompt decides colours
+    and places, counts in full. UNIFORM: every error of the network's own prediction alike.
     """
-    jitter = torch.rand(count, generator=generator)
-    positions = (torch.randperm(count, generator=generator) + jitter) / count
-    return (positions * train_steps).long().clamp(max=train_steps - 1)
+
+    MIN_SNR = "min_snr"
+    CAPPED_SNR = "capped_snr"
+    UNIFORM = "uniform"
 
 
 def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
@@ -20,18 +26,40 @@ def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
 
 
-def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """v = alpha noise - sigma x0 (Salimans & Ho 2022, app. D)."""
+def target(prediction: Prediction, x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """What a network should predict at x_t; all [B, 3, H, W] but alpha_bar: [B].
+
+    v = alpha noise - sigma x0 (Salimans & Ho 2022, app. D).
+    """
     alpha_bar = alpha_bar.view(-1, 1, 1, 1)
-    return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
+    match prediction:
+        case Prediction.EPSILON:
+            return noise
+        case Prediction.SAMPLE:
+            return x0
+        case Prediction.V:
+            return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
 
 
-def capped_snr_weight(alpha_bar: Tensor, gamma: float = 5.0) -> Tensor:
-    """What an error of v counts at each noise level: min(SNR + 1, gamma) / (SNR + 1).
+def error_weight(
+    weighting: Weighting, prediction: Prediction, alpha_bar: Tensor, gamma: float = 5.0
+) -> Tensor:
+    """What a squared error of the prediction counts: [B], for alpha_bar: [B] in (0, 1).
 
-    Errors of the image then weigh SNR + 1 (Salimans & Ho 2022, sec. 4) up to a cap, in the manner
-    of min-SNR (Hang et al. 2023). High noise, where the prompt decides colours and places, counts
-    in full: min(SNR, gamma) / (SNR + 1) would all but leave it out.
+    An error of epsilon is SNR times that of the image, an error of v is SNR + 1 times.
     """
     snr = alpha_bar / (1 - alpha_bar)
-    return (gamma / (snr + 1)).clamp(max=1)
+    match weighting:
+        case Weighting.UNIFORM:
+            return snr.new_ones(snr.shape)
+        case Weighting.MIN_SNR:
+            of_image = snr.clamp(max=gamma)
+        case Weighting.CAPPED_SNR:
+            of_image = (snr + 1).clamp(max=gamma)
+    match prediction:
+        case Prediction.EPSILON:
+            return of_image / snr
+        case Prediction.SAMPLE:
+            return of_image
+        case Prediction.V:
+            return of_image / (snr + 1)

@@ -1,141 +1,146 @@
-"""What one training step of each kind of stage computes, from captioned pictures to a loss."""
+"""What one training step of each kind of stage computes: from captioned pictures to errors."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
+from model.guidance import Prediction
 from model.schedule import Schedule
-from model.training.loop import Losses
-from model.training.loss import add_noise, capped_snr_weight, stratified_timesteps, velocity
-
-CaptionedPictures = Callable[[int, torch.Generator], tuple[Tensor, list[str]]]
-"""(count, generator) -> pictures [count, 3, S, S] in [-1, 1], and their captions."""
+from model.training.conditions import Conditions
+from model.training.data.examples import Batch
+from model.training.loss import Weighting, add_noise, error_weight, target
+from model.training.randomness import Draws
 
 
 @dataclass(frozen=True)
-class Captions:
-    """Turns captions into what the U-Net attends to, dropping some for classifier-free guidance."""
+class Errors:
+    """Of each example: what is minimised, weighed; and the plain mean squared error. Both [B]."""
 
-    tokenizer: PreTrainedTokenizerFast
-    encoder: T5EncoderModel
-    dropout: float = 0.1
-
-    def encode(self, captions: list[str], generator: torch.Generator) -> Tensor:
-        """[B, tokens, width] bfloat16; a dropped caption is the empty prompt."""
-        dropped = torch.rand(len(captions), generator=generator) < self.dropout
-        kept = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
-        tokens = self.tokenizer(
-            kept, padding="max_length", truncation=True, return_tensors="pt"
-        ).to(self.encoder.device)
-        hidden: Tensor = self.encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
-        return hidden.to(torch.bfloat16)
+    objective: Tensor
+    plain: Tensor
 
 
-def _v_losses(
-    unet: UNet2DConditionModel,
-    x0: Tensor,
-    schedule: Schedule,
-    generator: torch.Generator,
-    hidden: Tensor | None = None,
-    low_res: Tensor | None = None,
-    noise_level: Tensor | None = None,
-) -> Losses:
-    """Noise x0, predict v, weigh the squared error by noise level."""
-    timesteps = stratified_timesteps(len(x0), schedule.train_steps, generator)
-    alpha_bar = schedule.alpha_bar.float()[timesteps].to(x0.device)
-    noise = torch.randn(x0.shape, generator=generator).to(x0.device)
-    noisy = add_noise(x0, noise, alpha_bar)
-    inputs = noisy if low_res is None else torch.cat([noisy, low_res], dim=1)
-    predicted = unet(
-        inputs.to(torch.bfloat16).contiguous(memory_format=torch.channels_last),
-        timesteps.to(x0.device),
-        encoder_hidden_states=hidden,
-        class_labels=noise_level,
-        return_dict=False,
-    )[0].float()
-    errors = (predicted - velocity(x0, noise, alpha_bar)).square().mean(dim=(1, 2, 3))
-    weighted = (errors * capped_snr_weight(alpha_bar)).mean()
-    return Losses(objective=weighted, v_loss=float(errors.mean()))
+@dataclass(frozen=True)
+class Denoising:
+    """The process that a network learns to reverse, and what its errors count."""
+
+    schedule: Schedule
+    prediction: Prediction = Prediction.V
+    weighting: Weighting = Weighting.CAPPED_SNR
+    gamma: float = 5.0
+
+    def timesteps(self, strata: Tensor) -> Tensor:
+        """[B] int64, for [B] in [0, 1)."""
+        return (strata * self.schedule.train_steps).long()
+
+    def alpha_bar(self, timesteps: Tensor) -> Tensor:
+        """[B] float32."""
+        return self.schedule.alpha_bar.float()[timesteps]
 
 
-class BaseTask:
-    """The base stage together with its text encoder."""
+class StageTask(nn.Module):
+    """A stage's network and its errors; what a Trainer steps."""
 
-    def __init__(
+    def __init__(self, unet: UNet2DConditionModel, denoising: Denoising):
+        super().__init__()
+        self.unet = unet
+        self._denoising = denoising
+
+    def errors(
         self,
-        unet: UNet2DConditionModel,
-        captions: Captions,
-        schedule: Schedule,
-        pictures: CaptionedPictures,
-    ):
-        self.networks: dict[str, nn.Module] = {"unet": unet, "text_encoder": captions.encoder}
-        self._unet = unet
-        self._captions = captions
-        self._schedule = schedule
-        self._pictures = pictures
+        x0: Tensor,
+        draws: Draws,
+        text: Tensor | None = None,
+        low_res: Tensor | None = None,
+        noise_level: Tensor | None = None,
+    ) -> Errors:
+        """Noise x0, predict, weigh the squared error by noise level."""
+        told, device = self._denoising, self.unet.device
+        timesteps = told.timesteps(draws.strata)
+        alpha_bar = told.alpha_bar(timesteps).to(device)
+        x0, noise = x0.to(device), draws.normal(*x0.shape[1:]).to(device)
+        noisy = add_noise(x0, noise, alpha_bar)
+        inputs = noisy if low_res is None else torch.cat([noisy, low_res.to(device)], dim=1)
+        predicted = self.unet(
+            inputs.contiguous(memory_format=torch.channels_last),
+            timesteps.to(device),
+            encoder_hidden_states=text,
+            class_labels=None if noise_level is None else noise_level.to(device),
+            return_dict=False,
+        )[0][:, :3].float()
+        wanted = target(told.prediction, x0, noise, alpha_bar)
+        plain = (predicted - wanted).square().mean(dim=(1, 2, 3))
+        weight = error_weight(told.weighting, told.prediction, alpha_bar, told.gamma)
+        return Errors(objective=plain * weight, plain=plain.detach())
 
-    def losses(self, batch: int, generator: torch.Generator) -> Losses:
-        x0, captions = self._pictures(batch, generator)
-        hidden = self._captions.encode(captions, generator)
-        return _v_losses(self._unet, x0.to(self._unet.device), self._schedule, generator, hidden)
 
+class BaseTask(StageTask):
+    """The base stage, and the text encoder where that is trained too.
 
-class SuperResolutionTask:
-    """A super-resolution stage on random crops, its low-res input noised at a random level.
-
-    Noise conditioning augmentation: Ho et al. 2022, "Cascaded diffusion models", sec. 4.2;
-    the level is given to the network as its class label. The network sees no text.
+    dropout: the share of captions that are replaced by the empty one.
     """
 
     def __init__(
         self,
         unet: UNet2DConditionModel,
-        schedule: Schedule,
-        pictures: CaptionedPictures,
-        low_res_px: int,
-        crop_px: int,
-        max_aug_level: float = 0.4,
+        denoising: Denoising,
+        conditions: Conditions,
+        dropout: float = 0.1,
     ):
-        self.networks: dict[str, nn.Module] = {"unet": unet}
-        self._unet = unet
-        self._schedule = schedule
-        self._pictures = pictures
+        super().__init__(unet, denoising)
+        self.conditions = conditions
+        self._dropout = dropout
+
+    def forward(self, batch: Batch, draws: Draws) -> Errors:
+        text = self.conditions(batch, draws.uniform() < self._dropout)
+        return self.errors(batch.pictures, draws, text)
+
+
+class SuperResolutionTask(StageTask):
+    """A super-resolution stage on random crops, its low-res input noised at a random level.
+
+    Noise conditioning augmentation: Ho et al. 2022, "Cascaded diffusion models", sec. 4.2; the
+    level is the network's class label. conditions: None for a network that sees no text.
+    low_res_px: the side of the low-res picture that the whole picture is made of. crop_px: None
+    trains on whole pictures. max_aug_level: in [0, 1], a fraction of the schedule.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        denoising: Denoising,
+        low_res_px: int,
+        crop_px: int | None = None,
+        max_aug_level: float = 0.4,
+        conditions: Conditions | None = None,
+        dropout: float = 0.1,
+    ):
+        super().__init__(unet, denoising)
+        self.conditions = conditions
         self._low_res_px = low_res_px
         self._crop_px = crop_px
         self._max_aug_level = max_aug_level
+        self._dropout = dropout
 
-    def losses(self, batch: int, generator: torch.Generator) -> Losses:
-        pictures, _ = self._pictures(batch, generator)
-        x0, low_res = self._crops(pictures, generator)
-        levels = torch.rand(batch, generator=generator) * self._max_aug_level
-        noise_level = (levels * self._schedule.train_steps).long()
-        noise = torch.randn(low_res.shape, generator=generator)
-        low_res = add_noise(low_res, noise, self._schedule.alpha_bar.float()[noise_level])
-        device = self._unet.device
-        return _v_losses(
-            self._unet,
-            x0.to(device),
-            self._schedule,
-            generator,
-            low_res=low_res.to(device),
-            noise_level=noise_level.to(device),
-        )
+    def forward(self, batch: Batch, draws: Draws) -> Errors:
+        x0, low_res = self._crops(batch.pictures, draws)
+        noise_level = self._denoising.timesteps(draws.uniform() * self._max_aug_level)
+        noise = draws.normal(*low_res.shape[1:])
+        low_res = add_noise(low_res, noise, self._denoising.alpha_bar(noise_level))
+        text = None
+        if self.conditions is not None:
+            text = self.conditions(batch, draws.uniform() < self._dropout)
+        return self.errors(x0, draws, text, low_res, noise_level)
 
-    def _crops(self, pictures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _crops(self, pictures: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """The same random crop of each picture and of its upsampled low-res version."""
-        low_res = F.interpolate(
-            F.interpolate(pictures, size=self._low_res_px, mode="area"),
-            size=pictures.shape[-1],
-            mode="bilinear",
-            align_corners=True,
-        )
-        span = pictures.shape[-1] - self._crop_px + 1
-        corners = torch.randint(span, (len(pictures), 2), generator=generator).tolist()
+        low_res = upsampled(downsampled(pictures, self._low_res_px), pictures.shape[-1])
+        if self._crop_px is None:
+            return pictures, low_res
+        corners = draws.below(pictures.shape[-1] - self._crop_px + 1, 2).tolist()
         both = torch.cat([pictures, low_res], dim=1)
         crops = torch.stack(
             [
@@ -144,3 +149,13 @@ class SuperResolutionTask:
             ]
         )
         return crops[:, :3], crops[:, 3:]
+
+
+def downsampled(pictures: Tensor, size_px: int) -> Tensor:
+    """[B, 3, S, S] to [B, 3, size_px, size_px], each pixel the mean of those it covers."""
+    return F.interpolate(pictures, size=size_px, mode="area")
+
+
+def upsampled(pictures: Tensor, size_px: int) -> Tensor:
+    """[B, 3, s, s] to [B, 3, size_px, size_px], as a stage enlarges what it is given."""
+    return F.interpolate(pictures, size=size_px, mode="bilinear", align_corners=True)

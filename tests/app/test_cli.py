@@ -19,6 +19,7 @@ COMMANDS = (
     "api",
     "worker",
     "generate",
+    "evaluate",
     "jobs list",
     "jobs show",
     "jobs watch",

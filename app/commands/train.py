@@ -1,0 +1,36 @@
+"""`imagen train`: from captioned pictures to a cascade's folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.outcome import CommandFailed, WrongUsage
+from app.commands.torch_imports import torch_imports
+
+
+def train(
+    config: Annotated[
+        Path, typer.Argument(help="A TOML file that says what to train; see docs/training.md.")
+    ],
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this stage, or `text`; may be given more than once."),
+    ] = None,
+) -> None:
+    """Train a cascade, from where its last checkpoint stands.
+
+    Ctrl-C is saved. On several GPUs: accelerate launch -m app.cli train CONFIG. For example:
+    $ imagen train model/picture_book/picture-book.toml --stage base
+    """
+    with torch_imports():
+        from model.errors import InvalidCascade, InvalidTraining, TrainingFailed
+        from model.training.config import read_training
+        from model.training.run import train as run
+    try:
+        cascade = run(read_training(config), config.parent, stage or ())
+    except (InvalidCascade, InvalidTraining) as error:
+        raise WrongUsage(str(error)) from error
+    except TrainingFailed as error:
+        raise CommandFailed(str(error)) from error
+    print(cascade)

@@ -1,0 +1,1 @@
+"""Measures any cascade: what it draws, and how well each stage takes noise away."""

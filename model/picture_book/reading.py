@@ -1,0 +1,171 @@
+"""Teaches the text encoder to read, before any picture is drawn: what is where, in what colour.
+
+Each noun's token learns to say the role and the colour of its thing, and the last token to say the
+ground. A denoising loss alone teaches this late: the U-Net long draws the right things at the wrong
+places. Knows nothing of pixels; the encoder is frozen afterwards.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import BatchEncoding, PreTrainedTokenizerFast, T5EncoderModel
+
+from model.picture_book.captions import caption
+from model.picture_book.held_out import training_scene
+from model.picture_book.scenes import Count, Figure, Pair, Relation, Scale, Scene, Single
+from model.picture_book.things import COLORS, GROUNDS, THINGS
+from model.training.randomness import Draws
+from model.training.tasks import Errors
+
+_ELSEWHERE = -100
+"""What cross entropy ignores: a token that is not a noun."""
+
+
+class Role(StrEnum):
+    """The part that a thing plays in its scene."""
+
+    SMALL = "small"
+    NORMAL = "normal"
+    BIG = "big"
+    BESIDE = "beside"
+    LEFT = "left"
+    RIGHT = "right"
+    TOP = "top"
+    BOTTOM = "bottom"
+    TWO = "2"
+    THREE = "3"
+    FOUR = "4"
+
+
+_PAIR_ROLES = {
+    Relation.NEXT_TO: (Role.BESIDE, Role.BESIDE),
+    Relation.LEFT_OF: (Role.LEFT, Role.RIGHT),
+    Relation.RIGHT_OF: (Role.RIGHT, Role.LEFT),
+    Relation.ABOVE: (Role.TOP, Role.BOTTOM),
+    Relation.BELOW: (Role.BOTTOM, Role.TOP),
+}
+_ROLES, _COLORS, _GROUNDS = (
+    {name: index for index, name in enumerate(names)} for names in (Role, COLORS, GROUNDS)
+)
+
+
+def roles(scene: Scene) -> dict[Figure, Role]:
+    """The part of each thing of a scene."""
+    match scene.subject:
+        case Single(figure, scale):
+            sizes = {Scale.SMALL: Role.SMALL, Scale.NORMAL: Role.NORMAL, Scale.BIG: Role.BIG}
+            return {figure: sizes[scale]}
+        case Pair(first, relation, second):
+            return dict(zip((first, second), _PAIR_ROLES[relation], strict=True))
+        case Count(figure, count):
+            return {figure: Role(str(count))}
+
+
+@dataclass(frozen=True)
+class Said:
+    """A scene and a caption of it."""
+
+    scene: Scene
+    caption: str
+
+
+class Captions:
+    """Random scenes that are not held out, in words of any language; see Examples."""
+
+    def __init__(self, seed: int):
+        self._seed = seed
+
+    def __getitem__(self, position: int) -> Said:
+        rng = random.Random(f"{self._seed}/{position}")
+        scene = training_scene(rng)
+        return Said(scene, caption(scene, rng))
+
+
+class SaidBatch(tuple[Said, ...]):
+    """A batch of captions, which no device holds."""
+
+    def to(self, device: torch.device) -> "SaidBatch":
+        """The same: tokens are made where the encoder is."""
+        return self
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Role and colour of each token, and the ground of each caption: logits, or what is right.
+
+    role: [B, T, roles], color: [B, T, colours], ground: [B, grounds]; what is right lacks the last
+    dimension, and has -100 where a token is no noun.
+    """
+
+    role: Tensor
+    color: Tensor
+    ground: Tensor
+
+
+class ReadingTask(nn.Module):
+    """Text encoder, and what is asked of its tokens; no picture is drawn."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, encoder: T5EncoderModel):
+        super().__init__()
+        width = encoder.config.d_model
+        self.encoder = encoder
+        self.role = nn.Linear(width, len(_ROLES))
+        self.color = nn.Linear(width, len(_COLORS))
+        self.ground = nn.Linear(width, len(_GROUNDS))
+        self._tokenizer = tokenizer
+        self._nouns = _noun_tokens(tokenizer)
+
+    def forward(self, batch: SaidBatch, draws: Draws) -> Errors:
+        answers, right = self.read(batch), self.right(batch)
+        errors = (
+            _cross_entropy(answers.role, right.role)
+            + _cross_entropy(answers.color, right.color)
+            + F.cross_entropy(answers.ground, right.ground, reduction="none")
+        )
+        return Errors(objective=errors, plain=errors.detach())
+
+    def read(self, batch: Sequence[Said]) -> Answers:
+        """What the tokens answer."""
+        tokens = self._tokens(batch)
+        hidden = self.encoder(tokens.input_ids, tokens.attention_mask)[0]
+        ends = tokens.attention_mask.sum(dim=1) - 1
+        last = hidden[torch.arange(len(batch), device=hidden.device), ends]
+        return Answers(self.role(hidden), self.color(hidden), self.ground(last))
+
+    def right(self, batch: Sequence[Said]) -> Answers:
+        """What they should answer."""
+        ids = self._tokens(batch).input_ids
+        role, color = torch.full_like(ids, _ELSEWHERE), torch.full_like(ids, _ELSEWHERE)
+        for row, said in enumerate(batch):
+            by_thing = {each.thing.name: (each, role) for each, role in roles(said.scene).items()}
+            for column, token in enumerate(ids[row].tolist()):
+                if token in self._nouns:
+                    figure, part = by_thing[self._nouns[token]]
+                    role[row, column] = _ROLES[part]
+                    color[row, column] = _COLORS[figure.color_name]
+        grounds = [_GROUNDS[said.scene.ground_name] for said in batch]
+        return Answers(role, color, torch.tensor(grounds, device=ids.device))
+
+    def _tokens(self, batch: Sequence[Said]) -> BatchEncoding:
+        captions = [said.caption for said in batch]
+        return self._tokenizer(captions, padding=True, return_tensors="pt").to(self.encoder.device)
+
+
+def _cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
+    """[B]: the mean over the tokens that are asked."""
+    errors = F.cross_entropy(logits.mT.float(), right, ignore_index=_ELSEWHERE, reduction="none")
+    return errors.sum(dim=1) / (right != _ELSEWHERE).sum(dim=1).clamp(min=1)
+
+
+def _noun_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[int, str]:
+    """The thing that a token names; of a name of two words, the last one does."""
+    return {
+        tokenizer.convert_tokens_to_ids(name.split()[-1]): thing.name
+        for thing in THINGS.values()
+        for name in (thing.name, thing.plural, thing.chinese)
+    }

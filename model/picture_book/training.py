@@ -1,0 +1,23 @@
+"""Makes picture-book's text encoder, as its training file says. Knows no U-Net."""
+
+from pathlib import Path
+
+from model.picture_book.networks import TEXT_TOKENS, new_text_encoder, new_tokenizer
+from model.picture_book.reading import Captions, ReadingTask, SaidBatch
+from model.training.config import Text
+from model.training.loop import Trainer
+from model.training.progress import Told
+from model.training.texts import LiveTexts
+
+
+def reading_encoder(told: Text, folder: Path) -> LiveTexts:
+    """An encoder that has learned to read scenes, from where its checkpoint stands."""
+    assert told.training is not None
+    tokenizer = new_tokenizer()
+    encoder = new_text_encoder(tokenizer)
+    task = ReadingTask(tokenizer, encoder)
+    trainer = Trainer(task, Captions(told.training.seed), told.training, folder, collate=SaidBatch)
+    with Told("text", folder) as shown:
+        trainer.run(shown)
+    trainer.keep_averages()
+    return LiveTexts(tokenizer, encoder, TEXT_TOKENS, told.trained)

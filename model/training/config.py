@@ -1,0 +1,194 @@
+"""What a training run is told: a TOML file, read strictly. Builds nothing.
+
+Paths are relative to the file. Whatever is wrong is an InvalidTraining that names file and field.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from model.errors import InvalidTraining
+from model.guidance import Prediction
+from model.loading.cascade_folder import Fraction, StageEntry
+from model.loading.config_file import told
+from model.training.loss import Weighting
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(_Table):
+    """Captioned pictures.
+
+    source: `folder` of pictures (metadata.jsonl, or a .txt beside each), `shards` (WebDataset .tar
+    files), or `scenes`, which picture-book draws. held_out: the share that is never trained on.
+    crop: the square of a picture that is not one. flip: mirror half of the pictures, but not those
+    whose caption says left or right. workers: processes that read ahead.
+    """
+
+    source: Literal["folder", "shards", "scenes"] = "folder"
+    path: Path | None = None
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    crop: Literal["center", "random"] = "center"
+    flip: bool = False
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _has_a_path(self) -> "Data":
+        if (self.path is None) != (self.source == "scenes"):
+            raise ValueError(
+                "path: a folder or shards are at a path, which scenes, being drawn, have not"
+            )
+        return self
+
+
+class Training(_Table):
+    """How long, how fast and how often.
+
+    images: the length of the run, on which the rates' fall depends: choose it first. batch: images
+    of a step, on all devices together; accumulation: the forwards that it is cut into, on each.
+    rate: of AdamW; muon_rate: of Muon, which then steps the hidden layers. schedule: of the rates
+    after warmup_steps, see rate_scale. ema: decay of the averaged weights, which are what is
+    exported. weighting and gamma: of the errors by noise level.
+    """
+
+    images: Positive
+    batch: Positive = 64
+    accumulation: Positive = 1
+    rate: Rate = 1e-4
+    muon_rate: Rate | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    schedule: Literal["cosine", "linear", "constant", "trapezoid"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 500
+    clip: Rate | None = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    weighting: Weighting = Weighting.CAPPED_SNR
+    gamma: Rate = 5.0
+    seed: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["no", "bf16", "fp16"] = "bf16"
+    threads: Positive | None = None
+    checkpoint_every_s: Rate = 600
+    keep: Positive = 3
+    report_every_steps: Positive = 25
+    look_every_steps: Positive = 2000
+    """How often the held-out loss is measured and sample pictures are drawn."""
+    samples: Annotated[int, Field(ge=0, le=64)] = 16
+    patience: Positive | None = None
+    """Stop when so many looks in a row bring no better held-out loss."""
+
+    @property
+    def steps(self) -> int:
+        return -(-self.images // self.batch)
+
+
+class Text(_Table):
+    """The text encoder: a folder or hub id with `tokenizer` and `text_encoder`.
+
+    path: None for picture-book's, which is made here: `training` says how long it learns to read
+    scenes. trained: it is trained on with the base stage; a frozen one's embeddings are computed
+    once and kept. dropout: the share of captions replaced by the empty one, for classifier-free
+    guidance (Ho & Salimans 2022).
+    """
+
+    path: str | None = None
+    max_tokens: Positive = 77
+    trained: bool = False
+    dropout: Fraction = 0.1
+    training: Training | None = None
+
+
+class Lora(_Table):
+    """Low-rank adaptation of the U-Net's attention (Hu et al. 2021) in place of all weights."""
+
+    rank: Positive = 8
+    alpha: Rate | None = None
+    """Its strength is alpha / rank; None is the rank."""
+    name: str = "adapter"
+
+
+class StageTraining(_Table):
+    """A stage of the cascade, the base first.
+
+    network: a preset's name, a stage's folder or hub id to start from, or a table as in
+    unet/config.json, with "none" for null. beta_schedule, prediction: None is as the folder that is
+    started from says, and of a new network squaredcos_cap_v2 and v_prediction. crop_px: of a
+    super-resolution stage, the side of what it is trained on. max_aug_level: the most noise that
+    its low-res input gets, as a fraction of the schedule. training: None takes the folder that
+    `network` names as it is. sampling: what cascade.json says of it.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    size_px: Positive
+    network: str | dict[str, Any]
+    crop_px: Positive | None = None
+    max_aug_level: Fraction = 0.4
+    beta_schedule: Literal["squaredcos_cap_v2", "linear", "scaled_linear"] | None = None
+    prediction: Prediction | None = None
+    lora: Lora | None = None
+    training: Training | None = None
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("sampling")
+    @classmethod
+    def _is_an_entry(cls, sampling: dict[str, Any]) -> dict[str, Any]:
+        StageEntry.model_validate({**sampling, "path": "stage"})
+        return sampling
+
+
+class TrainingFile(_Table):
+    """name: of the cascade. folder: of its runs and of what comes out, `cascade`."""
+
+    name: str
+    folder: Path
+    data: Data
+    text: Text = Text()
+    stages: Annotated[tuple[StageTraining, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _scenes_are_read(self) -> "TrainingFile":
+        of_scenes = self.data.source == "scenes"
+        if self.text.path is None and not (of_scenes and self.text.training):
+            raise ValueError(
+                "text.path: give the folder or hub id of a T5 encoder; only picture-book's scenes"
+                " can teach one to read, with a table text.training"
+            )
+        if self.text.path is not None and self.text.training is not None:
+            raise ValueError("text.training: is of the encoder that is made where text.path is not")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_grow(self) -> "TrainingFile":
+        sizes = [stage.size_px for stage in self.stages]
+        if sorted(set(sizes)) != sizes:
+            raise ValueError("stages: each enlarges the one before, so that size_px grows")
+        if len({stage.name for stage in self.stages}) < len(self.stages):
+            raise ValueError("stages: each has a name of its own")
+        return self
+
+
+def read_training(file: Path) -> TrainingFile:
+    """Read a training file. Raises InvalidTraining."""
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise InvalidTraining(f"{file}: {error.strerror}: give the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidTraining(f"{file}: is not TOML: {error}") from error
+    try:
+        read = TrainingFile.model_validate(table)
+    except ValidationError as error:
+        raise InvalidTraining(f"{file}: {told(error)}") from error
+    return read.model_copy(
+        update={
+            "folder": file.parent / read.folder,
+            "data": read.data.model_copy(
+                update={"path": read.data.path and file.parent / read.data.path}
+            ),
+        }
+    )

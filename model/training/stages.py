@@ -1,0 +1,124 @@
+"""Makes the networks that a training file asks for: new ones, or as a folder has them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from model.errors import InvalidTraining
+from model.guidance import Prediction
+from model.loading.cascade_folder import StageEntry, read_stage
+from model.loading.folder import Folder, locate
+from model.loading.stage_folder import UNetConfig
+from model.loading.weights import as_placed, fill, find_weights, without_weights
+from model.schedule import Schedule
+from model.training.config import StageTraining
+from model.training.presets import PRESETS, build, network_config
+
+
+@dataclass(frozen=True)
+class NewStage:
+    """A stage's network, float32 on the CPU, and the process it is trained to reverse.
+
+    started_from: the folder that its weights are from; None where they are new.
+    """
+
+    told: StageTraining
+    unet: UNet2DConditionModel
+    schedule: Schedule
+    prediction: Prediction
+    text_width: int | None
+    started_from: Folder | None
+
+
+def new_stage(told: StageTraining, text_width: int, is_base: bool, beside: Path) -> NewStage:
+    """Make a stage's network. Raises InvalidTraining or InvalidCascade that names what is wrong."""
+    started = _folder(told.network, beside)
+    stage = _from_config(told, text_width) if started is None else _from_folder(told, started)
+    _check(stage, text_width, is_base)
+    return stage
+
+
+def check_stage(told: StageTraining, text_width: int, is_base: bool, beside: Path) -> None:
+    """That new_stage() would succeed; takes no time and no memory. Raises likewise."""
+    if _folder(told.network, beside) is None:
+        with torch.device("meta"):
+            new_stage(told, text_width, is_base, beside)
+
+
+def _folder(network: str | dict[str, Any], beside: Path) -> Folder | None:
+    if not isinstance(network, str) or network in PRESETS:
+        return None
+    if "/" in network or (beside / network).exists():
+        return locate(network, beside=Folder(beside))
+    raise InvalidTraining(
+        f"network: there is no preset {network}, and no folder: use a folder, a table or one of"
+        f" {', '.join(PRESETS)}"
+    )
+
+
+def _from_config(told: StageTraining, text_width: int) -> NewStage:
+    network = told.network
+    config = network_config(network, text_width) if isinstance(network, str) else dict(network)
+    config = {field: None if value == "none" else value for field, value in config.items()}
+    config["sample_size"] = told.size_px
+    try:
+        unet = build(config)
+    except InvalidTraining as error:
+        raise InvalidTraining(f"stages.{told.name}.network: {error}") from error
+    return NewStage(
+        told=told,
+        unet=unet.to(memory_format=torch.channels_last),
+        schedule=Schedule(told.beta_schedule or "squaredcos_cap_v2"),
+        prediction=told.prediction or Prediction.V,
+        text_width=_described(unet).text_width,
+        started_from=None,
+    )
+
+
+def _from_folder(told: StageTraining, folder: Folder) -> NewStage:
+    placed = read_stage(folder, StageEntry(path=str(folder)))
+    path = (folder / "unet").path
+    unet = without_weights(
+        path, lambda: UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(path))
+    )
+    files = find_weights(folder / "unet", "diffusion_pytorch_model", half=False)
+    fill(unet, files, as_placed(torch.device("cpu"), torch.float32))
+    if told.beta_schedule is not None or told.prediction is not None:
+        raise InvalidTraining(
+            f"stages.{told.name}: beta_schedule and prediction are as {folder} says: leave them out"
+        )
+    return NewStage(
+        told=told,
+        unet=unet,
+        schedule=placed.spec.schedule,
+        prediction=placed.spec.prediction,
+        text_width=placed.text_width,
+        started_from=folder,
+    )
+
+
+def _check(stage: NewStage, text_width: int, is_base: bool) -> None:
+    name, config = stage.told.name, _described(stage.unet)
+    if config.is_super_resolution == is_base:
+        needed = 3 if is_base else 6
+        raise InvalidTraining(
+            f"stages.{name}.network: in_channels must be {needed}: the first stage is the base, and"
+            " each other enlarges what comes before it"
+        )
+    if config.sample_size != stage.told.size_px:
+        raise InvalidTraining(
+            f"stages.{name}.size_px: is {stage.told.size_px}, and the network's sample_size"
+            f" {config.sample_size}: make them equal"
+        )
+    if stage.text_width not in (None, text_width):
+        raise InvalidTraining(
+            f"stages.{name}.network: takes embeddings of width {stage.text_width}, and the text"
+            f" encoder's is {text_width}: set encoder_hid_dim to it"
+        )
+
+
+def _described(unet: UNet2DConditionModel) -> UNetConfig:
+    return UNetConfig.model_validate_json(unet.to_json_string())
