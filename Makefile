@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help serve test chaos check format bench load constraints system-packages clean
+.PHONY: help serve test chaos check format bench load train constraints system-packages clean
 
 # Of all that pip says: what is large enough to wait for, and that it goes on.
 progress := { grep --line-buffered -oE 'Downloading .* [MG]B\)|^Installing collected packages' || true; }
@@ -39,6 +39,9 @@ format: $(VENV)/developing ## Put the code in form
 
 bench: $(VENV)/developing ## Measure speed and how right pictures are; CASES="engine ..." for some
 	@$(BIN)/python -m benchmarks $(CASES)
+
+train: $(VENV)/developing ## Train a cascade; CONFIG=my-pictures.toml, see docs/training.md
+	@$(BIN)/imagen train $(CONFIG)
 
 load: $(VENV)/developing ## Put load on a service; LOAD="--url http://... --clients 1000" for yours
 	@$(BIN)/python -m benchmarks.load $(LOAD)

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.links import Links
+from app.orders.request import AdapterUse
 from workers.jobs.job import (
     SAMPLER_WITH_ETA,
     ImageProgress,
@@ -50,6 +51,7 @@ JOB_EXAMPLE: dict[str, Any] = {
         "sampler": ["dpmpp", "ddim"],
         "eta": [None, 0.0],
         "aug_level": [0.1],
+        "adapters": [],
     },
     "images": [
         {
@@ -62,6 +64,7 @@ JOB_EXAMPLE: dict[str, Any] = {
         }
     ],
     "error": None,
+    "warnings": [],
     "deleted": False,
     "urls": {
         "self": "http://127.0.0.1:8000/jobs/2f6c1c9f0b7d4f0e9a53b1d0c8e7a6f5",
@@ -87,6 +90,7 @@ class ResolvedParameters(BaseModel):
     sampler: list[str]
     eta: list[float | None]
     aug_level: list[float]
+    adapters: list[AdapterUse]
 
     @classmethod
     def of(cls, parameters: JobParameters) -> "ResolvedParameters":
@@ -106,6 +110,11 @@ class ResolvedParameters(BaseModel):
             sampler=[stage.sampler for stage in stages],
             eta=[stage.eta if stage.sampler == SAMPLER_WITH_ETA else None for stage in stages],
             aug_level=[stage.aug_level for stage in stages if stage.aug_level is not None],
+            adapters=[
+                AdapterUse(name=name, scale=scale)
+                for stage in stages
+                for name, scale in stage.adapters.items()
+            ],
         )
 
 
@@ -212,6 +221,10 @@ class JobAnswer(BaseModel):
     error: JobError | None = Field(
         description="Why it has no more pictures. Where one failed, the others are still drawn."
     )
+    warnings: list[str] = Field(
+        description="What the text encoder could not read of the prompts, with a remedy each; none "
+        "before it has tried. The pictures are drawn all the same."
+    )
     deleted: bool = Field(description="Its prompts and pictures are gone, as its owner asked.")
     urls: JobUrls
 
@@ -234,6 +247,7 @@ class JobAnswer(BaseModel):
             parameters=ResolvedParameters.of(job.parameters),
             images=[ImageAnswer.of(image, links) for image in job.images],
             error=job.error,
+            warnings=list(job.warnings),
             deleted=job.erased,
             urls=JobUrls(
                 self=links.job(job.id),

@@ -14,6 +14,7 @@ from workers import png
 from workers.describe import describe, settings_of
 from workers.jobs.job import TEXT_STAGE
 from workers.main import load
+from workers.prompt_warnings import warnings_of
 from workers.settings import WorkerSettings
 
 Progress = Callable[[int, str, int], None]
@@ -44,6 +45,7 @@ class Drawing:
         self.parameters = resolve(dict(request), describe(load(settings), settings))
         needed = (TEXT_STAGE, *(stage.name for stage in self.parameters.stages))
         self._cascade = load(settings.model_copy(update={"stages": needed}))
+        self.warnings = warnings_of(self._cascade.text, self.parameters)
 
     def pictures(self, progress: Progress) -> Iterator[Picture]:
         """One after another, by the reference loop. Raises: NotFinite."""

@@ -14,7 +14,7 @@ from model.cascade import Cascade
 from model.picture_book.drawings import Pixels
 from model.picture_book.evaluate import Judged, report, wilson_interval
 from model.picture_book.oracle import Verdict
-from model.picture_book.prompts import Prompt, prompts_by_category
+from model.picture_book.prompts import CATEGORIES, Prompt, prompts_by_category
 from model.plan import StageSettings, plan
 from model.stage import StageSpec
 
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--per-category", type=int, default=10, help="of 12 (default: 10)")
+    parser.add_argument(
+        "--per-category", type=int, default=4, help=f"of {len(CATEGORIES)} (default: 4)"
+    )
     return parser.parse_args(arguments)
 
 
@@ -109,7 +111,8 @@ def variants(shipped: StageSettings) -> list[StageSettings]:
         for sampler, steps in STEPS
     ]
     intervals = [replace(shipped, guidance_interval=interval) for interval in INTERVALS]
-    return list(dict.fromkeys([shipped, *steps, *intervals]))
+    tried = [shipped, *steps, *intervals]
+    return [each for place, each in enumerate(tried) if each not in tried[:place]]
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,8 @@ import torch
 from diffusers import DDPMScheduler, IFPipeline, IFSuperResolutionPipeline, UNet2DConditionModel
 from transformers import T5Config, T5EncoderModel
 
-from model.picture_book.networks import (
-    TEXT_WIDTH,
-    new_base_unet,
-    new_super_resolution_unet,
-    new_tokenizer,
-)
+from model.loading.cascade_folder import picture_book_folder
+from model.picture_book.networks import TEXT_WIDTH, new_tokenizer
 
 BASE, SUPER_RESOLUTION = "base", "super_resolution"
 """The stages' folders."""
@@ -41,9 +37,7 @@ class CascadeShape:
 
 def picture_book_shape() -> CascadeShape:
     """The networks in the box, 32 to 128 px, conditioned as IF's are: small enough for a CPU."""
-    with torch.device("meta"):  # for the shapes alone
-        base = _config(new_base_unet())
-        super_resolution = _config(new_super_resolution_unet())
+    base, super_resolution = (_config(name) for name in ("base", "super_resolution"))
     width = super_resolution["block_out_channels"][-1]
     return CascadeShape(
         name="if-picture-book",
@@ -92,8 +86,9 @@ def if_m_shape() -> CascadeShape:
     )
 
 
-def _config(unet: UNet2DConditionModel) -> Config:
-    return {name: value for name, value in unet.config.items() if not name.startswith("_")}
+def _config(stage: str) -> Config:
+    config = UNet2DConditionModel.load_config(picture_book_folder() / stage / "unet")
+    return {name: value for name, value in config.items() if not name.startswith("_")}
 
 
 def _conditioned(text_width: int, cross_attention_dim: int, heads: int) -> Config:

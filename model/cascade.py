@@ -10,7 +10,8 @@ from torch import Tensor
 
 from model.errors import InvalidCascade
 from model.finishing import Finished, Finishing, find_finishing_weights
-from model.loading.cascade_folder import CascadeSpec, PlacedStage, read_cascade
+from model.loading.adapter_file import AdapterFile
+from model.loading.cascade_folder import CascadeSpec, PlacedAdapter, PlacedStage, read_cascade
 from model.loading.weights import as_placed, fill, find_weights, without_weights
 from model.network import Network, NetworkOptions
 from model.placement import TEXT, Placement, Placements
@@ -64,7 +65,9 @@ class Cascade:
         text = TextEncoder(spec.text, where.of(TEXT), keep_text)
         if TEXT in wanted:
             text.find_weights()
-        to_load = [_find_stage(part, where.of(part.spec.name), network) for part in parts]
+        to_load = [
+            _find_stage(part, spec.adapters, where.of(part.spec.name), network) for part in parts
+        ]
         finish = _find_finishing(spec, where.of(parts[-1].spec.name)) if parts else None
         if TEXT in wanted and keep_text:
             text.load()
@@ -140,16 +143,25 @@ def _wanted(spec: CascadeSpec, stages: Collection[str] | None) -> Collection[str
 
 
 def _find_stage(
-    part: PlacedStage, placement: Placement, options: NetworkOptions | None
+    part: PlacedStage,
+    adapters: Sequence[PlacedAdapter],
+    placement: Placement,
+    options: NetworkOptions | None,
 ) -> Callable[[], Stage]:
-    """Find a stage's weights; what is returned loads them."""
+    """Find the weights of a stage and of those of the adapters that are its own.
+
+    What is returned loads them.
+    """
     folder = part.folder / "unet"
     unet = without_weights(folder.path, lambda: _unet_of(folder.path))
     files = find_weights(folder, "diffusion_pytorch_model", half=placement.half)
+    own = [each for each in adapters if each.stage == part.spec.name]
+    adapter_files = [AdapterFile(each.name, each.folder, unet, placement) for each in own]
 
     def load() -> Stage:
         fill(unet, files, as_placed(placement.device, placement.dtype))
-        return Stage(part.spec, Network(unet, options))
+        loaded = [file.load() for file in adapter_files]
+        return Stage(part.spec, Network(unet, options, loaded))
 
     return load
 

@@ -3,7 +3,7 @@
 Knows nothing of noise levels or guidance.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from model.adapters import AdaptedUNet, Adapter
 from model.cpu import tune_for_cpu
 
 
@@ -19,7 +20,8 @@ class Rows:
     """What one forward takes; R rows, each with a timestep and a text of its own.
 
     x: [R, 3, H, W]; timesteps: [R] int64; text: [R, tokens, width]. At a super-resolution stage
-    low_res: [R, 3, H, W] and noise_levels: [R] int64, else None.
+    low_res: [R, 3, H, W] and noise_levels: [R] int64, else None. adapter_scales: [R, adapters]
+    float32, in the order of Network.adapters; None where no row has any.
     """
 
     x: Tensor
@@ -27,6 +29,7 @@ class Rows:
     text: Tensor
     low_res: Tensor | None = None
     noise_levels: Tensor | None = None
+    adapter_scales: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -39,12 +42,16 @@ class Rows:
         return self if len(self) == rows else self._each(lambda tensor: _padded(tensor, rows))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Rows":
+        def changed(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else change(tensor)
+
         return Rows(
             x=change(self.x),
             timesteps=change(self.timesteps),
             text=change(self.text),
-            low_res=None if self.low_res is None else change(self.low_res),
-            noise_levels=None if self.noise_levels is None else change(self.noise_levels),
+            low_res=changed(self.low_res),
+            noise_levels=changed(self.noise_levels),
+            adapter_scales=changed(self.adapter_scales),
         )
 
 
@@ -68,9 +75,18 @@ class NetworkOptions:
 
 
 class Network:
-    """Runs the U-Net, the faster and the more evenly as the options say."""
+    """Runs the U-Net, the faster and the more evenly as the options say.
 
-    def __init__(self, unet: UNet2DConditionModel, options: NetworkOptions | None = None):
+    adapters: the names of those that rows can ask for.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        options: NetworkOptions | None = None,
+        adapters: Sequence[Adapter] = (),
+    ):
+        """adapters: see AdaptedUNet; with any, the U-Net is altered."""
         options = options or NetworkOptions()
         if options.compiled and not options.buckets:
             raise ValueError("a compiled network needs buckets: it is compiled for each of them")
@@ -78,12 +94,14 @@ class Network:
         self.dtype: torch.dtype = unet.dtype
         self.buckets = None if options.buckets is None else tuple(sorted(options.buckets))
         self.unet = unet
+        self.adapters = tuple(adapter.name for adapter in adapters)
+        self._forward: Any = AdaptedUNet(unet, adapters) if adapters else unet
         self._own_shape = (unet.config["sample_size"],) * 2
         self._compiled: Any = None
         if options.compiled:
             # Each bucket of each stage is one more compilation of the same Python function.
             torch._dynamo.config.recompile_limit = 256  # noqa: SLF001
-            self._compiled = torch.compile(unet, mode="reduce-overhead", dynamic=False)
+            self._compiled = torch.compile(self._forward, mode="reduce-overhead", dynamic=False)
         else:
             tune_for_cpu(unet)
 
@@ -107,7 +125,7 @@ class Network:
             yield part, next(bucket for bucket in self.buckets if bucket >= len(part))
 
     def _run(self, rows: Rows) -> Tensor:
-        forward: Any = self.unet
+        forward = self._forward
         if self._compiled is not None and rows.x.shape[-2:] == self._own_shape:
             forward = self._compiled
             torch.compiler.cudagraph_mark_step_begin()
@@ -118,6 +136,17 @@ class Network:
             encoder_hidden_states=rows.text.to(self.dtype),
             class_labels=rows.noise_levels,
             return_dict=False,
+            **self._adapter_scales(rows),
         )[0]
         # A copy: a CUDA graph's output is overwritten by its next run.
         return predicted.to(torch.float32, copy=True)
+
+    def _adapter_scales(self, rows: Rows) -> dict[str, Tensor | None]:
+        """What the forward takes beside the usual, where there are adapters."""
+        if not self.adapters:
+            return {}
+        scales = rows.adapter_scales
+        if scales is None and self.is_compiled:
+            # One graph for all batches: a second one would be compiled to round otherwise.
+            scales = torch.zeros(len(rows), len(self.adapters), device=self.device)
+        return {"adapter_scales": scales}

@@ -1,6 +1,7 @@
 """What is asked of one stage for one image, and the plan of denoising steps that it comes to."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from model.samplers import Sampler, Update, Variance
 from model.schedule import NoiseLevel, Schedule
@@ -14,7 +15,8 @@ class StageSettings:
     aug_level: 0 to 1, the noise added to the low-res input of a super-resolution stage; None at the
     base stage. eta: 0 to 1, how much of DDIM's noise is fresh. guidance_interval: the times, 0
     (clean) to 1 (noise), between which guidance_scale holds; outside the image is unguided
-    (Kynkäänniemi et al. 2024). width, height: pixels; None is the stage's own size.
+    (Kynkäänniemi et al. 2024). width, height: pixels; None is the stage's own size. adapters: how
+    strongly each is added, by name.
     """
 
     steps: int
@@ -25,6 +27,7 @@ class StageSettings:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     width: int | None = None
     height: int | None = None
+    adapters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

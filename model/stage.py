@@ -75,6 +75,7 @@ class Stage:
             text=TextCondition(self._prepare(text.prompt), self._prepare(text.negative)),
             x0=torch.zeros(shape, device=self.network.device),
             low_res=self._augment(low_res, seed, settings.aug_level, shape),
+            adapter_scales=self._adapter_scales(settings),
         )
 
     @torch.inference_mode()
@@ -93,6 +94,17 @@ class Stage:
                 f" not {width} x {height}"
             )
         return 3, height, width
+
+    def _adapter_scales(self, settings: StageSettings) -> Tensor | None:
+        names = self.network.adapters
+        unknown = [name for name in settings.adapters if name not in names]
+        if unknown:
+            raise ValueError(
+                f"there is no adapter {', '.join(unknown)} at stage {self.spec.name}; there is"
+                f" {', '.join(names) or 'none'}"
+            )
+        scales = [settings.adapters.get(name, 0.0) for name in names]
+        return self._on_device(torch.tensor(scales)) if any(scales) else None
 
     def _augment(
         self,
@@ -186,6 +198,7 @@ class Stage:
             text=torch.stack(texts),
             low_res=torch.stack([each.pixels for each in low_res]) if low_res else None,
             noise_levels=torch.stack([each.noise_level for each in low_res]) if low_res else None,
+            adapter_scales=_stacked([t.adapter_scales for t in twice]),
         )
 
     def _fresh_noise(self, image: Trajectory) -> Tensor:
@@ -218,6 +231,14 @@ class Stage:
         if device.type == "cuda" and tensor.device.type == "cpu":
             tensor = tensor.pin_memory()
         return tensor.to(device, non_blocking=True)
+
+
+def _stacked(scales: Sequence[Tensor | None]) -> Tensor | None:
+    """A row for each, of zeros where it is None; None where all are."""
+    some = next((each for each in scales if each is not None), None)
+    if some is None:
+        return None
+    return torch.stack([torch.zeros_like(some) if each is None else each for each in scales])
 
 
 def _unless_infinite(clipped: Tensor, unclipped: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from model.int8 import as_int8, with_int8_layers
 from model.loading.folder import Folder
 from model.loading.weights import Convert, as_placed, fill, find_weights, without_weights
 from model.placement import Placement
+from model.vocabulary import LeftOut, known_words, left_out
 
 _SAMPLED_BYTES = 1 << 20
 
@@ -65,7 +67,7 @@ class TextEncoder:
         self._placement = placement
         self._keep = keep
         self._files: tuple[Path, ...] = ()
-        self._loaded: tuple[PreTrainedTokenizerBase, T5EncoderModel] | None = None
+        self._encoder: T5EncoderModel | None = None
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +77,16 @@ class TextEncoder:
     @property
     def is_loaded(self) -> bool:
         """Whether the weights are in memory."""
-        return self._loaded is not None
+        return self._encoder is not None
+
+    @cached_property
+    def known_words(self) -> tuple[str, ...]:
+        """All of them, where it knows words and not many; else none. Raises InvalidCascade."""
+        return known_words(self._spec.folder.path / "tokenizer")
+
+    def left_out(self, prompt: str) -> LeftOut:
+        """What of the prompt encode() loses. Raises InvalidCascade."""
+        return left_out(self._tokenizer, self._written(prompt), self.max_tokens)
 
     def find_weights(self) -> tuple[Path, ...]:
         """Their files; those of the hub are downloaded. Raises InvalidCascade."""
@@ -115,7 +126,7 @@ class TextEncoder:
         """Nothing more to encode for now: let go of the weights, unless they are to be kept."""
         if self._keep:
             return
-        self._loaded = None
+        self._encoder = None
         if self._placement.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -123,11 +134,14 @@ class TextEncoder:
         return prompt.lower().strip() if self._spec.lowercase else prompt
 
     def _tokenizer_and_encoder(self) -> tuple[PreTrainedTokenizerBase, T5EncoderModel]:
-        if self._loaded is None:
-            self._loaded = self._load_tokenizer(), self._load_encoder()
-        return self._loaded
+        tokenizer = self._tokenizer
+        if self._encoder is None:
+            self._encoder = self._load_encoder()
+        return tokenizer, self._encoder
 
-    def _load_tokenizer(self) -> PreTrainedTokenizerBase:
+    @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        """Kept, also where the weights are not."""
         folder = self._spec.folder.path / "tokenizer"
         try:
             return AutoTokenizer.from_pretrained(folder)

@@ -30,6 +30,7 @@ class Trajectory:
     table, timesteps: what `plan` says, on the device, so that a step copies nothing there: the
     columns of `table`, [steps, 8], are named in model/step_table.py.
     x0: [3, H, W] float32, the clean image as last predicted; zeros before the first step.
+    adapter_scales: [adapters] float32, in the order of the network's; None where it has none.
     """
 
     seed: int
@@ -40,6 +41,7 @@ class Trajectory:
     text: TextCondition
     x0: Tensor
     low_res: LowRes | None = None
+    adapter_scales: Tensor | None = None
     steps_done: int = 0
 
     @property

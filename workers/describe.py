@@ -8,7 +8,7 @@ from model.placement import Placement
 from model.plan import StageSettings
 from model.samplers import Sampler
 from model.stage import StageSpec
-from workers.jobs.card import CascadeCard, StageCard, StagePlace, WorkerCard
+from workers.jobs.card import AdapterCard, CascadeCard, StageCard, StagePlace, WorkerCard
 from workers.jobs.job import StageParameters
 from workers.settings import WorkerSettings
 
@@ -26,7 +26,9 @@ def describe(cascade: Cascade, settings: WorkerSettings) -> CascadeCard:
         text_encoder=cascade.text.identity,
         max_prompt_chars=MAX_PROMPT_CHARS,
         max_prompt_tokens=cascade.text.max_tokens,
+        known_words=cascade.text.known_words,
         stages=tuple(_stage(stage.spec, settings) for stage in cascade.spec.stages),
+        adapters=tuple(AdapterCard(name=a.name, stage=a.stage) for a in cascade.spec.adapters),
         max_images=settings.max_images,
         max_area_ratio=MAX_AREA_RATIO,
         max_aspect_ratio=MAX_ASPECT_RATIO,
@@ -65,6 +67,7 @@ def settings_of(parameters: StageParameters) -> StageSettings:
         guidance_interval=parameters.guidance_interval,
         width=parameters.width,
         height=parameters.height,
+        adapters=parameters.adapters,
     )
 
 

@@ -11,12 +11,21 @@ from workers.jobs.errors import InputExpired
 from workers.jobs.job import TEXT_STAGE, JobError, Task
 from workers.jobs.queue import Queue
 from workers.lane import Outcome
+from workers.prompt_warnings import warnings_of
 
 CAPACITY = 16
 """Jobs a batch."""
 
 MOST_PROMPTS = 2 * CAPACITY
 """Of a batch: each job has one, and a negative one."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the text stage makes of a job. embeddings: those that were missing, by prompt."""
+
+    embeddings: Mapping[str, bytes]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class TextLane:
         done = [each for each in batch if self._waiting.pop(each.task.key, None)]
         if not self._waiting:
             self._encoder.release()
-        return [_outcome(each, encoded) for each in done]
+        return [self._outcome(each, encoded) for each in done]
 
     def _encoded(self, prompts: Sequence[str]) -> list[bytes | Blame]:
         if not prompts:
@@ -88,11 +97,25 @@ class TextLane:
     def _encode(self, prompts: Sequence[str]) -> list[bytes]:
         return [tensors.to_bytes(embedding) for embedding in self._encoder.encode(prompts)]
 
+    def _outcome(self, waiting: _Waiting, encoded: Mapping[str, bytes | Blame]) -> Outcome:
+        task = waiting.task
+        embeddings: dict[str, bytes] = {}
+        for prompt in waiting.missing:
+            match encoded[prompt]:
+                case Blame(code, message):
+                    return Outcome(task, failure=JobError(code=code, message=message))
+                case embedding:
+                    embeddings[prompt] = embedding
+        # Of those that are not missing too: the job that they were encoded for was another.
+        warnings = warnings_of(self._encoder, task.parameters)
+        return Outcome(task, Encoded(embeddings, warnings))
+
     async def commit(self, outcome: Outcome) -> None:
         task = outcome.task
+        made: Encoded = outcome.output
         try:
             await self._queue.commit_text(
-                task, self._worker, self._encoder.identity, outcome.output
+                task, self._worker, self._encoder.identity, made.embeddings, made.warnings
             )
         except InputExpired:  # the cache let go of it meanwhile
             self._take_in(task, _prompts(task))
@@ -104,17 +127,6 @@ class TextLane:
 
     def _take_in(self, task: Task, missing: Sequence[str]) -> None:
         self._waiting[task.key] = _Waiting(task, tuple(missing))
-
-
-def _outcome(waiting: _Waiting, encoded: Mapping[str, bytes | Blame]) -> Outcome:
-    embeddings: dict[str, bytes] = {}
-    for prompt in waiting.missing:
-        match encoded[prompt]:
-            case Blame(code, message):
-                return Outcome(waiting.task, failure=JobError(code=code, message=message))
-            case embedding:
-                embeddings[prompt] = embedding
-    return Outcome(waiting.task, embeddings)
 
 
 def _prompts(task: Task) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app.commands.files import PictureFiles
-from app.commands.outcome import CommandFailed
+from app.commands.job_text import printable
+from app.commands.outcome import CommandFailed, say
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,16 @@ class DrawnPictures:
             str(path), index, seed, width, height, blocked_by, after_s
         )
 
-    def tell(self, as_json: bool = False, **more: object) -> None:
-        """On stdout: a line for each picture, or one JSON object with `more` in it."""
+    def tell(self, as_json: bool, warnings: Sequence[str], **more: object) -> None:
+        """On stdout: a line for each picture, or one JSON object with `more` in it.
+
+        warnings: of the job; on stderr, and in the object.
+        """
+        for warning in warnings:
+            say(f"imagen: {printable(warning)}")
         pictures = [self._pictures[index] for index in sorted(self._pictures)]
         if as_json:
+            more = {**more, "warnings": list(warnings)}
             print(json.dumps({**more, "images": [asdict(picture) for picture in pictures]}))
             return
         for each in pictures:

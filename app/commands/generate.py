@@ -27,6 +27,7 @@ def generate(
     sampler: options.SamplerName = None,
     eta: options.Eta = None,
     aug_level: options.AugLevel = None,
+    adapters: options.Adapters = None,
     cascade: options.CascadeHere = None,
     device: options.DeviceHere = None,
     url: options.ServiceUrl = None,
@@ -60,6 +61,7 @@ def generate(
         "sampler": per_stage("--sampler", sampler, str),
         "eta": per_stage("--eta", eta, number),
         "aug_level": per_stage("--aug-level", aug_level, number),
+        "adapters": [_adapter(each) for each in adapters] if adapters else None,
     }
     job: dict[str, object] = {"priority": priority, "deadline_s": deadline, "webhook": webhook}
     files = PictureFiles(output)
@@ -80,6 +82,17 @@ def generate(
             leave_there(service, request, as_json)
         else:
             draw_there(service, request, files, as_json, started_s)
+
+
+def _adapter(text: str) -> dict[str, object]:
+    """Raises: WrongUsage."""
+    name, equals, scale = text.partition("=")
+    if not equals:
+        return {"name": name}
+    try:
+        return {"name": name, "scale": number(scale)}
+    except ValueError:
+        raise WrongUsage(f"--adapter {text} has no scale: use {name}, or {name}=0.5") from None
 
 
 def _given(values: Mapping[str, object]) -> dict[str, object]:

@@ -51,5 +51,5 @@ def draw_here(
         raise CommandFailed(str(error)) from error
     finally:
         parameters = ResolvedParameters.of(asked).model_dump(mode="json")
-        pictures.tell(as_json, parameters=parameters)
+        pictures.tell(as_json, drawing.warnings, parameters=parameters)
     pictures.check_none_is_blocked()

@@ -76,6 +76,7 @@ def _details(job: JobAnswer) -> Iterator[tuple[str, list[str]]]:
     yield "status", [standing(job)]
     if job.error is not None:
         yield "error", [f"{job.error.message} ({job.error.code})"]
+    yield "warnings", [printable(warning) for warning in job.warnings]
     yield "priority", [job.priority]
     for name, moment in (
         ("created", job.created_at),
@@ -90,6 +91,7 @@ def _details(job: JobAnswer) -> Iterator[tuple[str, list[str]]]:
         yield "negative", [printable(asked.negative_prompt)]
     yield "pictures", [f"{asked.n}, {asked.width} x {asked.height} px, from seed {asked.seed} on"]
     yield "stages", list(_stages(job))
+    yield "adapters", [f"{adapter.name} at {adapter.scale:g}" for adapter in asked.adapters]
     yield "done", [f"{image.url}{_blocked(image.blocked_by)}" for image in job.images]
 
 

@@ -74,6 +74,16 @@ AugLevel = Annotated[
     ),
 ]
 
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME[=SCALE]",
+        help="One of the cascade's adapters, -5 to 5 (else 1); may be given again.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+
 CascadeHere = Annotated[
     str | None,
     typer.Option(

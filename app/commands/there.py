@@ -116,7 +116,8 @@ def _collect(
     try:
         job = follow(service, job, fetch)
     finally:
-        pictures.tell(as_json, job=job.id, parameters=asked.model_dump(mode="json"))
+        parameters = asked.model_dump(mode="json")
+        pictures.tell(as_json, job.warnings, job=job.id, parameters=parameters)
     check_succeeded(job)
     pictures.check_none_is_blocked()
 

@@ -1,5 +1,6 @@
 """`imagen train`: from captioned pictures to a cascade's folder."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ def train(
         from model.errors import InvalidCascade, InvalidTraining, TrainingFailed
         from model.training.config import read_training
         from model.training.run import train as run
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is saved as Ctrl-C is
     try:
         cascade = run(read_training(config), config.parent, stage or ())
     except (InvalidCascade, InvalidTraining) as error:

@@ -9,6 +9,7 @@ OPTIONS: Mapping[str, str] = {
     "negative_prompt": "--negative",
     "n": "-n",
     "deadline_s": "--deadline",
+    "adapters": "--adapter",
 }
 """Those that are not called as the field is."""
 

@@ -24,6 +24,8 @@ PROBLEMS: Mapping[str, str] = {
     "less_than": "is too large",
     "less_than_equal": "is too large",
     "literal_error": "is no value of this field",
+    "list_type": "is not a list",
+    "too_long": "has too many in it",
 }
 """pydantic's types of error in our words; a type that is not here keeps pydantic's."""
 
@@ -63,9 +65,11 @@ def _sound(body: Any, wrong: set[str | None]) -> Iterator[tuple[str, Any]]:
 
 
 def _refusal(detail: ErrorDetails) -> Refusal:
-    """loc is (field,), (field, "one") or (field, "list", index); () for the body as a whole."""
+    """loc is (field,), (field, "one"), (field, "list", index), (field, index, part), or ()."""
     loc = detail["loc"]
     field = str(loc[0]) if loc else None
-    index = loc[2] if len(loc) > 2 else None
+    index = next((each for each in loc[1:] if isinstance(each, int)), None)
     problem = PROBLEMS.get(detail["type"], detail["msg"])
-    return Refusal(field, index if isinstance(index, int) else None, problem)
+    if index is not None and loc[-1] != index:
+        problem = f"has a {loc[-1]} that {problem}"
+    return Refusal(field, index, problem)

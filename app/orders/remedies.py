@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from app.orders.body import EXAMPLE
 from app.orders.form import Refusal
 from app.orders.policy import Policy
-from app.orders.request import GenerateRequest
+from app.orders.request import MAX_ADAPTER_SCALE, MAX_ADAPTERS, GenerateRequest
 from app.orders.shape import Shape
 from workers.jobs.card import CascadeCard, StageCard
 from workers.jobs.job import SAMPLER_WITH_ETA, SEEDS
@@ -38,6 +38,8 @@ def remedy(refusal: Refusal, card: CascadeCard, shape: Shape, policy: Policy) ->
             return _per_stage("aug_level", refusal.index, shape.super_resolution)
         case "steps" | "guidance_scale" | "guidance_interval" | "sampler" | "eta" as field:
             return _per_stage(field, refusal.index, shape.stages)
+        case "adapters":
+            return _adapters(refusal.index, card, shape)
         case "priority" | "deadline_s" | "webhook" as field:
             return policy.remedy(field)
         case unknown:
@@ -71,6 +73,21 @@ def _value(field: str, stages: Sequence[StageCard]) -> str:
             return _either([f'"{sampler}"' for sampler in common])
         case _:
             return "a number from 0 to 1"
+
+
+def _adapters(index: int | None, card: CascadeCard, shape: Shape) -> str:
+    running = {stage.name for stage in shape.stages}
+    names = [f'"{adapter.name}"' for adapter in card.adapters if adapter.stage in running]
+    if not names:
+        return "leave it out: no stage that runs has any"
+    usable = (
+        f"{_either(names)}, once, at a scale from -{MAX_ADAPTER_SCALE:g} to {MAX_ADAPTER_SCALE:g}"
+    )
+    if index is not None:
+        return f"use {usable}"
+    return (
+        f'use a list of up to {MAX_ADAPTERS}, each {{"name": {names[0]}, "scale": 1.0}}: {usable}'
+    )
 
 
 def _unknown(field: str) -> str:

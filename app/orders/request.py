@@ -23,6 +23,10 @@ MAX_DEADLINE_S = 604_800
 MAX_SIDE_PX = 65_535
 """Far beyond any cascade, and small enough to reckon with."""
 
+MAX_ADAPTERS = 4
+MAX_ADAPTER_SCALE = 5.0
+"""As far as sliders are pushed (Gandikota et al. 2023); below 0 an adapter leads the other way."""
+
 LONE_SURROGATE: Final = "has a lone surrogate in it, half of a UTF-16 pair"
 
 
@@ -77,6 +81,20 @@ GuidanceInterval = Annotated[Interval, BeforeValidator(_pair)]
 Eta = Annotated[float, Field(ge=0, le=1)]
 AugLevel = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+
+
+class AdapterUse(BaseModel):
+    """An adapter, and how strongly it is added."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = Field(description="As GET /model lists it.")
+    scale: float = Field(
+        default=1.0,
+        ge=-MAX_ADAPTER_SCALE,
+        le=MAX_ADAPTER_SCALE,
+        description="1 is as it was trained, 0 is without; below 0 it leads the other way.",
+    )
 
 
 REQUEST_EXAMPLES: list[Any] = [
@@ -142,6 +160,11 @@ class GenerateRequest(BaseModel):
     aug_level: PerStage[AugLevel] | None = Field(
         default=None,
         description="Noise put on the input of super-resolution, for all such stages or for each.",
+    )
+    adapters: list[AdapterUse] | None = Field(
+        default=None,
+        max_length=MAX_ADAPTERS,
+        description="Low-rank adapters of the cascade, each at a scale of its own.",
     )
     priority: Literal["low", "normal", "high"] | None = Field(
         default=None,

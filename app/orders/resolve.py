@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import FieldProblem, InvalidRequest
-from app.orders import per_stage
+from app.orders import adapters, per_stage
 from app.orders.form import Refusal, read_form
 from app.orders.per_stage import each
 from app.orders.policy import Policy
@@ -43,7 +43,7 @@ def resolve_order(body: Any, card: CascadeCard, policy: Policy) -> Order:
     request, refusals = read_form(body)
     shape = Shape(request, card)
     refusals += [*_beyond_the_card(request, card), *_beyond_a_stage(request, shape)]
-    refusals += policy.refusals(request)
+    refusals += [*adapters.refusals(request, card, shape), *policy.refusals(request)]
     # What depends on a refused field cannot be judged yet.
     refused = {refusal.field for refusal in refusals}
     if refused.isdisjoint({"size", "width", "height"}):
@@ -54,7 +54,7 @@ def resolve_order(body: Any, card: CascadeCard, policy: Policy) -> Order:
         told = [_problem(refusal, card, shape, policy) for refusal in refusals[:MAX_PROBLEMS]]
         raise InvalidRequest(told, untold=len(refusals) - len(told))
     return Order(
-        parameters=_parameters(request, shape),
+        parameters=_parameters(request, card, shape),
         priority=policy.priority(request),
         deadline_s=request.deadline_s,
         webhook=request.webhook,
@@ -121,7 +121,7 @@ def _problem(refusal: Refusal, card: CascadeCard, shape: Shape, policy: Policy) 
     )
 
 
-def _parameters(request: GenerateRequest, shape: Shape) -> JobParameters:
+def _parameters(request: GenerateRequest, card: CascadeCard, shape: Shape) -> JobParameters:
     return JobParameters(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
@@ -130,11 +130,13 @@ def _parameters(request: GenerateRequest, shape: Shape) -> JobParameters:
         width=shape.width,
         height=shape.height,
         seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
-        stages=_stages(request, shape),
+        stages=_stages(request, card, shape),
     )
 
 
-def _stages(request: GenerateRequest, shape: Shape) -> tuple[StageParameters, ...]:
+def _stages(
+    request: GenerateRequest, card: CascadeCard, shape: Shape
+) -> tuple[StageParameters, ...]:
     stages = shape.stages
     steps = each(request.steps, [stage.steps for stage in stages])
     scales = each(request.guidance_scale, [stage.guidance_scale for stage in stages])
@@ -143,6 +145,7 @@ def _stages(request: GenerateRequest, shape: Shape) -> tuple[StageParameters, ..
     etas = each(request.eta, [0.0] * len(stages))
     defaults = [stage.aug_level for stage in stages if stage.aug_level is not None]
     aug_levels = iter(each(request.aug_level, defaults))
+    scales_of_adapters = adapters.by_stage(request, card)
 
     def resolved(i: int, stage: StageCard) -> StageParameters:
         width, height = shape.at(stage)
@@ -156,6 +159,7 @@ def _stages(request: GenerateRequest, shape: Shape) -> tuple[StageParameters, ..
             sampler=samplers[i],
             eta=etas[i] if samplers[i] == SAMPLER_WITH_ETA else 0.0,
             aug_level=None if stage.aug_level is None else next(aug_levels),
+            adapters=scales_of_adapters[stage.name],
         )
 
     return tuple(resolved(i, stage) for i, stage in enumerate(stages))

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from app.dependencies import Card, ServicesNow
 from app.openapi import problems
 from app.orders.body import MAX_BODY_BYTES
+from app.orders.request import MAX_ADAPTER_SCALE, MAX_ADAPTERS
 from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.job import SEEDS
 
@@ -18,6 +19,8 @@ class Limits(BaseModel):
     max_seed: int = SEEDS - 1
     max_wait_s: int
     max_body_bytes: int
+    max_adapters: int = MAX_ADAPTERS
+    max_adapter_scale: float = MAX_ADAPTER_SCALE
 
 
 class ModelAnswer(BaseModel):

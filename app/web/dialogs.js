@@ -142,7 +142,7 @@ function asked(job) {
 
 function facts(job, image) {
   const { parameters } = job;
-  const { guidance_interval: interval, aug_level: levels, eta } = parameters;
+  const { guidance_interval: interval, aug_level: levels, eta, adapters } = parameters;
   return {
     Seed: image?.seed ?? parameters.seed,
     Size: `${parameters.width} × ${parameters.height}`,
@@ -151,8 +151,12 @@ function facts(job, image) {
     "Guidance interval": interval.map(([from, to]) => `${from} to ${to}`).join(", "),
     ...(levels.length > 0 && { "Noise on the input": levels.join(", ") }),
     ...(eta.some(Boolean) && { Eta: eta.map((each) => each ?? "none").join(", ") }),
+    ...(adapters.length > 0 && {
+      Adapters: adapters.map(({ name, scale }) => `${name} ${scale}`).join(", "),
+    }),
     ...(image?.blocked_by && { "Blocked by": image.blocked_by }),
     ...(job.priority !== "normal" && { Priority: job.priority }),
+    ...(job.warnings.length > 0 && { Warnings: job.warnings.join("\n") }),
   };
 }
 

@@ -43,6 +43,7 @@ export class Form {
   use({ cascade, limits }) {
     if (same(cascade, this.card)) return false;
     this.card = cascade;
+    this.limits = limits;
     const counts = Array.from({ length: cascade.max_images }, (_, i) => i + 1);
     const sizes = cascade.stages.map(({ size }) => size);
     this.#choices("n", counts, (n) => n, 1);
@@ -83,6 +84,12 @@ export class Form {
       const values = this.#perStage(name).map(({ type, value }) => valueOf(type, value));
       if (values.some((value) => value !== null)) body[name] = values;
     }
+    const adapters = this.#adapters().filter(({ value }) => value !== "");
+    if (adapters.length > 0) {
+      body.adapters = adapters.map(({ dataset: { adapter: name }, value }) => {
+        return { name, scale: Number(value) };
+      });
+    }
     return body;
   }
 
@@ -108,7 +115,13 @@ export class Form {
         this.#perStage(name)[at].value = value === stage[name] ? "" : (value ?? "");
       }
     });
+    this.#fillAdapters(parameters.adapters);
     this.#carry(parameters);
+  }
+
+  #fillAdapters(asked) {
+    const scales = Object.fromEntries(asked.map(({ name, scale }) => [name, scale]));
+    for (const control of this.#adapters()) control.value = scales[control.dataset.adapter] ?? "";
   }
 
   /** Puts each refusal at its field. Returns those that are about none of them. */
@@ -129,6 +142,11 @@ export class Form {
     return [...byId("stages").querySelectorAll(`[name="${name}"]`)];
   }
 
+  /** Of the stages that run, in the order in which they are asked for. */
+  #adapters() {
+    return [...byId("stages").querySelectorAll('[name="adapters"]')];
+  }
+
   /** Those that run at the chosen size. */
   #stages() {
     const size = Number(byId("size").value);
@@ -145,12 +163,23 @@ export class Form {
   #showStages() {
     const stages = this.#stages();
     const filled = PER_STAGE.map((name) => this.#perStage(name).map(({ value }) => value));
-    byId("stages").replaceChildren(...stages.map(stageFields));
+    const adapters = this.#adapters().map(({ dataset, value }) => {
+      return { name: dataset.adapter, scale: value };
+    });
+    byId("stages").replaceChildren(...stages.map((stage) => this.#stageFields(stage)));
     PER_STAGE.forEach((name, i) =>
       this.#perStage(name).forEach((control, at) => (control.value = filled[i][at] ?? "")),
     );
+    this.#fillAdapters(adapters);
     this.#limitSides(stages);
     this.#carry(this.carried);
+  }
+
+  #stageFields(stage) {
+    const fields = stageFields(stage);
+    const own = this.card.adapters.filter((adapter) => adapter.stage === stage.name);
+    fields.append(...own.map(({ name }) => adapterField(name, this.limits.max_adapter_scale)));
+    return fields;
   }
 
   /** So that every stage has whole multiples of what it can do; together they may be too many. */
@@ -192,9 +221,13 @@ export class Form {
 
   #showError({ field, problem, remedy }) {
     const [, name, index] = FIRST_OF_LIST.exec(field) ?? [];
+    const controls =
+      name === "adapters"
+        ? this.#adapters().filter(({ value }) => value !== "")
+        : this.element.querySelectorAll(`[name="${name}"]`);
     const control = CARRIED.includes(name)
       ? !byId("carried").hidden && byId("carried")
-      : this.element.querySelectorAll(`[name="${name}"]`)[index ?? 0];
+      : controls[index ?? 0];
     if (control) this.#refuse(control, `${sentence(problem)} ${sentence(remedy)}`);
     return Boolean(control);
   }
@@ -249,4 +282,17 @@ function stageFields(stage) {
     control.replaceChildren(usual, ...others.map((name) => new Option(name, name)));
   }
   return fields;
+}
+
+/** How strongly an adapter is added; empty is not at all. */
+function adapterField(name, limit) {
+  const field = byId("adapter-template").content.firstElementChild.cloneNode(true);
+  const control = field.querySelector("input");
+  control.dataset.adapter = name;
+  control.id = `adapter-${name}`;
+  Object.assign(control, { min: -limit, max: limit });
+  const label = field.querySelector("label");
+  label.htmlFor = control.id;
+  label.textContent = `Adapter ${name}`;
+  return field;
 }

@@ -72,10 +72,12 @@ async function lookForCascade() {
     const model = await askUntilThere("model", (error) => notice("service", waiting(error)));
     notice("service", null);
     if (!form.use(model)) return;
-    const { name, stages } = model.cascade;
+    const { name, stages, known_words: words } = model.cascade;
     const sizes = stages.map(({ size }) => size).join(" → ");
     byId("cascade").textContent = `${name} · ${sizes} px`;
     showExamples(EXAMPLES[name] ?? []);
+    byId("words").hidden = words.length === 0;
+    byId("words").querySelector("p").textContent = words.join(", ");
   } catch (error) {
     notice("service", told(error));
   }
@@ -175,7 +177,7 @@ function happened(view, name, data) {
   else if (name === "end") {
     view.show(data);
     if (data.deleted) wall.remove(data.id);
-    else announce(`${view.outcome}: ${data.parameters.prompt}`);
+    else announce([`${view.outcome}: ${data.parameters.prompt}`, ...data.warnings].join(". "));
   }
 }
 

@@ -16,6 +16,12 @@ export const isTiny = ({ parameters }) => Math.max(parameters.width, parameters.
 /** In which so many pictures fill their rows. */
 const columns = (n) => (n <= 3 ? n : n === 4 ? 2 : n <= 6 ? 3 : 4);
 
+function line(text) {
+  const item = document.createElement("li");
+  item.textContent = text;
+  return item;
+}
+
 /** From acceptance to the end. */
 const tookSeconds = ({ created_at: created, finished_at: finished }) =>
   (Date.parse(finished) - Date.parse(created)) / 1000;
@@ -85,6 +91,7 @@ class JobView {
     this.head = this.element.querySelector(".job-head");
     this.state = this.element.querySelector(".job-state");
     this.cancel = this.element.querySelector(".cancel");
+    this.warnings = this.element.querySelector(".warnings");
     this.since = performance.now() - Math.max(0, Date.now() - Date.parse(job.created_at));
     this.element.dataset.id = job.id;
     this.element.classList.toggle("tiny", isTiny(job));
@@ -114,6 +121,7 @@ class JobView {
     this.element.classList.toggle("without", ended && job.images.length === 0);
     if (ended && document.activeElement === this.cancel) this.head.focus();
     this.cancel.hidden = ended;
+    this.warnings.replaceChildren(...job.warnings.map(line));
     this.tick(true);
   }
 

@@ -74,8 +74,16 @@ class StageEntry(_Entry):
         return interval
 
 
+class AdapterEntry(_Entry):
+    """A low-rank adapter of one stage. stage: its name; None is the base."""
+
+    name: str = Field(pattern=r"^\w[\w.-]*$", max_length=64)
+    path: str
+    stage: str | None = None
+
+
 class CascadeFile(_Entry):
-    """cascade.json: a text encoder and stages, base first.
+    """cascade.json: a text encoder and stages, base first, and adapters that may be asked for.
 
     A path is relative to the file; where there is no such path it is a repository of the hub.
     """
@@ -85,6 +93,7 @@ class CascadeFile(_Entry):
     stages: Annotated[
         tuple[Annotated[StageEntry, BeforeValidator(_from_path)], ...], Field(min_length=1)
     ]
+    adapters: tuple[AdapterEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,15 @@ class PlacedStage:
 
 
 @dataclass(frozen=True)
+class PlacedAdapter:
+    """An adapter and its folder or file. stage: the name of the one it is of."""
+
+    name: str
+    stage: str
+    folder: Folder
+
+
+@dataclass(frozen=True)
 class CascadeSpec:
     """What a cascade is, apart from its weights. stages: base first."""
 
@@ -104,6 +122,7 @@ class CascadeSpec:
     text: TextSpec
     stages: tuple[PlacedStage, ...]
     finishing: FinishingSpec | None
+    adapters: tuple[PlacedAdapter, ...] = ()
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -126,12 +145,13 @@ def read_cascade(source: str | Path | None = None) -> CascadeSpec:
     file = found.path if found.path.is_file() else found.path / CASCADE_FILE
     folder = Folder(file.parent, found.snapshot)
     entries = _read_entries(file, folder)
-    text = _read_text(entries.text, locate(entries.text.path, beside=folder))
+    text = read_text(entries.text, locate(entries.text.path, beside=folder))
     stages = tuple(read_stage(locate(each.path, beside=folder), each) for each in entries.stages)
     _check_order(file, [stage.spec for stage in stages])
     _check_widths(text, stages)
     finishing = FinishingSpec.read([stage.folder for stage in stages])
-    return CascadeSpec(entries.name, text, stages, finishing)
+    adapters = _read_adapters(file, folder, entries.adapters, stages)
+    return CascadeSpec(entries.name, text, stages, finishing, adapters)
 
 
 def _read_entries(file: Path, folder: Folder) -> CascadeFile:
@@ -147,7 +167,8 @@ def _read_entries(file: Path, folder: Folder) -> CascadeFile:
     )
 
 
-def _read_text(entry: TextEntry, folder: Folder) -> TextSpec:
+def read_text(entry: TextEntry, folder: Folder) -> TextSpec:
+    """What the text encoder of a folder is: its config.json and how prompts are written."""
     lowercase = entry.lowercase
     return TextSpec(
         folder=folder,
@@ -217,6 +238,25 @@ def _check_sampling(folder: Folder, spec: StageSpec, unet: UNetConfig) -> None:
         plan(spec.schedule, spec.defaults, spec.variance)
     except ValueError as error:
         raise InvalidCascade(f"{folder}: {error}; cascade.json says otherwise by stage") from None
+
+
+def _read_adapters(
+    file: Path, folder: Folder, entries: Sequence[AdapterEntry], stages: Sequence[PlacedStage]
+) -> tuple[PlacedAdapter, ...]:
+    names = [entry.name for entry in entries]
+    stage_names = [stage.spec.name for stage in stages]
+    for i, entry in enumerate(entries):
+        where = f"{file}: adapters.{i}"
+        if entry.name in names[:i]:
+            raise InvalidCascade(f"{where}.name: {entry.name} is an adapter before: rename one")
+        if entry.stage not in (None, *stage_names):
+            raise InvalidCascade(
+                f"{where}.stage: there is no stage {entry.stage}: use {' or '.join(stage_names)}"
+            )
+    return tuple(
+        PlacedAdapter(entry.name, entry.stage or stage_names[0], locate(entry.path, beside=folder))
+        for entry in entries
+    )
 
 
 def _check_order(file: Path, specs: Sequence[StageSpec]) -> None:

@@ -24,10 +24,10 @@ def read_config(path: Path, kind: type[Config], remedy: str) -> Config:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        raise InvalidCascade(f"{path}: {_told(error)}") from None
+        raise InvalidCascade(f"{path}: {told(error)}") from None
 
 
-def _told(error: ValidationError) -> str:
+def told(error: ValidationError) -> str:
     """One line a problem: the field, and what pydantic says of it."""
     lines = []
     for each in error.errors(include_url=False):

@@ -23,6 +23,11 @@ class Folder:
     def __str__(self) -> str:
         return str(self.path)
 
+    def exists(self) -> bool:
+        """On disk or still at the hub."""
+        files = set() if self.snapshot is None else self.snapshot.files()
+        return self.path.exists() or any(file.is_relative_to(self.path) for file in files)
+
     def names(self) -> set[str]:
         """Of the files in it, on disk or still at the hub."""
         files = set(self.path.iterdir()) if self.path.is_dir() else set()
@@ -37,7 +42,7 @@ def locate(reference: str, beside: Folder | None = None) -> Folder:
     Raises InvalidCascade where there is neither.
     """
     found = Folder(Path(reference).expanduser()) if beside is None else beside / reference
-    if found.path.exists():
+    if found.exists():
         return found
     repository = Repository.parse(reference)
     if repository is None:

@@ -44,7 +44,7 @@ def find_weights(folder: Folder, stem: str, *, half: bool) -> tuple[Path, ...]:
     if folder.snapshot is not None:
         folder.snapshot.fetch(files)
     for file in files:
-        _check(file)
+        check_whole(file)
     return files
 
 
@@ -63,7 +63,7 @@ def _what_is_missing(
     folder: Folder, stem: str, names: Collection[str], lacking: Collection[str] | None
 ) -> str:
     if lacking:
-        return f"{folder} lacks {_listed(lacking)}, which its index names: download it again"
+        return f"{folder} lacks {listed(lacking)}, which its index names: download it again"
     pickled = sorted(name for name in names if name.endswith(PICKLED))
     if pickled:
         return (
@@ -74,8 +74,8 @@ def _what_is_missing(
     return f"{folder / f'{stem}.safetensors'} is missing: a network's folder holds its weights"
 
 
-def _check(file: Path) -> None:
-    """That it is whole; reads the header alone."""
+def check_whole(file: Path) -> None:
+    """That it is a safetensors file to its end; reads the header alone. Raises InvalidCascade."""
     try:
         with safe_open(file, framework="pt"):
             pass
@@ -133,13 +133,14 @@ def fill(
     }
     if wrong:
         raise InvalidCascade(
-            f"{files[0].parent}: config.json and the weights do not agree on {_listed(wrong)}:"
+            f"{files[0].parent}: config.json and the weights do not agree on {listed(wrong)}:"
             " download both again"
         )
     network.load_state_dict(weights, assign=True)
     network.eval().requires_grad_(False)
 
 
-def _listed(names: Collection[str]) -> str:
+def listed(names: Collection[str]) -> str:
+    """The first few of the names, and how many more there are."""
     more = len(names) - SHOWN
     return ", ".join(sorted(names)[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -19,8 +19,9 @@ _PRICE_OF_A_FIGURE = 0.05
 _ZOOMS = (0.84, 0.92, 1.0, 1.09, 1.19)
 _SHIFTS = np.linspace(-0.12, 0.12, 5, dtype=np.float32)
 _EVERY_OTHER = np.arange(len(_ZOOMS) * len(_SHIFTS) ** 2).reshape(-1, 5, 5)[::2, ::2, ::2].ravel()
-"""Of the windows, in which the _LIKELY candidates are found that are looked at in them all."""
+"""Of the windows, along each axis: enough to find the likely candidates."""
 _LIKELY = 48
+"""Candidates that are looked at in all windows."""
 _STRENGTHS = (0.8, 1.0)
 
 _ALL, _FIRST, _LAST = slice(None), slice(None, EYE_PX // 2), slice(EYE_PX // 2, None)
@@ -107,7 +108,7 @@ def _find(contrast: Floats, cell: tuple[slice, slice], ground: str) -> _Find | N
     known = candidates(ground, min(SIDES, key=lambda side: abs(side * EYE_PX - box.side)))
     windows = _windows(box)
     seen = np.concatenate([_cut_outs(alone, box, zoom) for zoom in _ZOOMS])
-    areas = np.array([window.side**2 for window in windows], np.float32) / CUTOUT_PX**2
+    areas = np.array([(window.side / CUTOUT_PX) ** 2 for window in windows], np.float32)
     roughly = _explained(seen[_EVERY_OTHER], known.cutouts, known.squares, areas[_EVERY_OTHER])
     likely = roughly.max(axis=0).argpartition(-_LIKELY)[-_LIKELY:]
     explained = _explained(seen, known.cutouts[likely], known.squares[likely], areas)

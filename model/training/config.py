@@ -109,7 +109,43 @@ class Lora(_Table):
     rank: Positive = 8
     alpha: Rate | None = None
     """Its strength is alpha / rank; None is the rank."""
-    name: str = "adapter"
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=64)] = "adapter"
+
+
+class Distillation(_Table):
+    """Fewer evaluations of the network for a picture; see model.training.distillation.
+
+    teacher: a stage's folder or hub id; None is the stage's `network`, from which the student
+    starts. guidance_scale, within guidance_interval: what one evaluation learns to do in place of
+    two; None for a stage that is drawn unguided. steps: the numbers of steps that it learns to be
+    enough, one after the other, as 16, 8, 4; the teacher of the first takes twice as many.
+    """
+
+    teacher: str | None = None
+    guidance_scale: Annotated[float, Field(gt=1)] | None = None
+    guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
+    steps: tuple[Positive, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_a_course(self) -> "Distillation":
+        if self.guidance_scale is None and not self.steps:
+            raise ValueError("say guidance_scale, steps or both")
+        if any(before != 2 * after for before, after in pairwise(self.steps)):
+            raise ValueError("steps: each is half of the one before, as in [16, 8, 4]")
+        if self.guidance_interval[0] > self.guidance_interval[1]:
+            raise ValueError("guidance_interval: the earlier time, nearer to the picture, is first")
+        return self
+
+    @property
+    def guides(self) -> tuple[float, tuple[float, float]] | None:
+        """The scale and its interval; None where guidance is not distilled."""
+        scale = self.guidance_scale
+        return None if scale is None else (scale, self.guidance_interval)
+
+    @property
+    def rounds(self) -> int:
+        """Of training, each with a teacher of its own and an equal share of the images."""
+        return (self.guidance_scale is not None) + len(self.steps)
 
 
 class StageTraining(_Table):
@@ -131,6 +167,7 @@ class StageTraining(_Table):
     beta_schedule: Literal["squaredcos_cap_v2", "linear", "scaled_linear"] | None = None
     prediction: Prediction | None = None
     lora: Lora | None = None
+    distillation: Distillation | None = None
     training: Training | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
 

@@ -12,11 +12,13 @@ class Weighting(StrEnum):
 
     MIN_SNR: min(SNR, gamma) (Hang et al. 2023, eq. 8). CAPPED_SNR: min(SNR + 1, gamma), which is
     Salimans & Ho's SNR + 1 (2022, sec. 4) up to a cap: high noise, where the prompt decides colours
-    and places, counts in full. UNIFORM: every error of the network's own prediction alike.
+    and places, counts in full. TRUNCATED_SNR: max(SNR, 1), theirs for distillation. UNIFORM: every
+    error of the network's own prediction alike.
     """
 
     MIN_SNR = "min_snr"
     CAPPED_SNR = "capped_snr"
+    TRUNCATED_SNR = "truncated_snr"
     UNIFORM = "uniform"
 
 
@@ -56,6 +58,8 @@ def error_weight(
             of_image = snr.clamp(max=gamma)
         case Weighting.CAPPED_SNR:
             of_image = (snr + 1).clamp(max=gamma)
+        case Weighting.TRUNCATED_SNR:
+            of_image = snr.clamp(min=1)
     match prediction:
         case Prediction.EPSILON:
             return of_image / snr

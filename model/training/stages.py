@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnAddedKVProcessor, AttnAddedKVProcessor2_0
 
 from model.errors import InvalidTraining
 from model.guidance import Prediction
@@ -38,6 +39,7 @@ def new_stage(told: StageTraining, text_width: int, is_base: bool, beside: Path)
     started = _folder(told.network, beside)
     stage = _from_config(told, text_width) if started is None else _from_folder(told, started)
     _check(stage, text_width, is_base)
+    _tune_for_cpu(stage.unet)
     return stage
 
 
@@ -118,6 +120,13 @@ def _check(stage: NewStage, text_width: int, is_base: bool) -> None:
             f"stages.{name}.network: takes embeddings of width {stage.text_width}, and the text"
             f" encoder's is {text_width}: set encoder_hid_dim to it"
         )
+
+
+def _tune_for_cpu(unet: UNet2DConditionModel) -> None:
+    """The backward of fused attention is slow on a CPU, where plain matrices are fast."""
+    attends = [type(each) for each in unet.attn_processors.values()]
+    if not torch.cuda.is_available() and set(attends) == {AttnAddedKVProcessor2_0}:
+        unet.set_attn_processor(AttnAddedKVProcessor())
 
 
 def _described(unet: UNet2DConditionModel) -> UNetConfig:

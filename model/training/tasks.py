@@ -41,40 +41,52 @@ class Denoising:
         return self.schedule.alpha_bar.float()[timesteps]
 
 
+    def errors(self, predicted: Tensor, wanted: Tensor, alpha_bar: Tensor) -> Errors:
+        """Of predictions, [B, 3, H, W], made at noise levels of alpha_bar: [B]."""
+        plain = (predicted - wanted).square().mean(dim=(1, 2, 3))
+        weight = error_weight(self.weighting, self.prediction, alpha_bar, self.gamma)
+        return Errors(objective=plain * weight, plain=plain.detach())
+
+
+@dataclass(frozen=True)
+class Given:
+    """Pictures to learn from, x0: [B, 3, S, S], and what the network sees beside their noise.
+
+    text: [B, tokens, width]. low_res: [B, 3, S, S], with noise of noise_level: [B] int64.
+    """
+
+    x0: Tensor
+    text: Tensor | None = None
+    low_res: Tensor | None = None
+    noise_level: Tensor | None = None
+
+
 class StageTask(nn.Module):
     """A stage's network and its errors; what a Trainer steps."""
 
-    def __init__(self, unet: UNet2DConditionModel, denoising: Denoising):
+    def __init__(
+        self, unet: UNet2DConditionModel, denoising: Denoising, conditions: Conditions | None
+    ):
         super().__init__()
         self.unet = unet
-        self._denoising = denoising
+        self.denoising = denoising
+        self.conditions = conditions
 
-    def errors(
-        self,
-        x0: Tensor,
-        draws: Draws,
-        text: Tensor | None = None,
-        low_res: Tensor | None = None,
-        noise_level: Tensor | None = None,
-    ) -> Errors:
-        """Noise x0, predict, weigh the squared error by noise level."""
-        told, device = self._denoising, self.unet.device
+    def given(self, batch: Batch, draws: Draws) -> Given:
+        """What the network is shown of a batch, but for the noise; on its device."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch, draws: Draws) -> Errors:
+        """Noise the pictures, predict, weigh the squared error by noise level."""
+        told, given = self.denoising, self.given(batch, draws)
         timesteps = told.timesteps(draws.strata)
-        alpha_bar = told.alpha_bar(timesteps).to(device)
-        x0, noise = x0.to(device), draws.normal(*x0.shape[1:]).to(device)
-        noisy = add_noise(x0, noise, alpha_bar)
-        inputs = noisy if low_res is None else torch.cat([noisy, low_res.to(device)], dim=1)
-        predicted = self.unet(
-            inputs.contiguous(memory_format=torch.channels_last),
-            timesteps.to(device),
-            encoder_hidden_states=text,
-            class_labels=None if noise_level is None else noise_level.to(device),
-            return_dict=False,
-        )[0][:, :3].float()
-        wanted = target(told.prediction, x0, noise, alpha_bar)
-        plain = (predicted - wanted).square().mean(dim=(1, 2, 3))
-        weight = error_weight(told.weighting, told.prediction, alpha_bar, told.gamma)
-        return Errors(objective=plain * weight, plain=plain.detach())
+        alpha_bar = told.alpha_bar(timesteps).to(given.x0.device)
+        noise = draws.normal(*given.x0.shape[1:]).to(given.x0.device)
+        noisy = add_noise(given.x0, noise, alpha_bar)
+        predicted = predict(self.unet, noisy, timesteps, given)
+        return told.errors(
+            predicted, target(told.prediction, given.x0, noise, alpha_bar), alpha_bar
+        )
 
 
 class BaseTask(StageTask):
@@ -90,13 +102,13 @@ class BaseTask(StageTask):
         conditions: Conditions,
         dropout: float = 0.1,
     ):
-        super().__init__(unet, denoising)
-        self.conditions = conditions
+        super().__init__(unet, denoising, conditions)
         self._dropout = dropout
 
-    def forward(self, batch: Batch, draws: Draws) -> Errors:
+    def given(self, batch: Batch, draws: Draws) -> Given:
+        assert self.conditions is not None
         text = self.conditions(batch, draws.uniform() < self._dropout)
-        return self.errors(batch.pictures, draws, text)
+        return Given(batch.pictures.to(self.unet.device), text)
 
 
 class SuperResolutionTask(StageTask):
@@ -118,22 +130,23 @@ class SuperResolutionTask(StageTask):
         conditions: Conditions | None = None,
         dropout: float = 0.1,
     ):
-        super().__init__(unet, denoising)
-        self.conditions = conditions
+        super().__init__(unet, denoising, conditions)
         self._low_res_px = low_res_px
         self._crop_px = crop_px
         self._max_aug_level = max_aug_level
         self._dropout = dropout
 
-    def forward(self, batch: Batch, draws: Draws) -> Errors:
+    def given(self, batch: Batch, draws: Draws) -> Given:
         x0, low_res = self._crops(batch.pictures, draws)
-        noise_level = self._denoising.timesteps(draws.uniform() * self._max_aug_level)
-        noise = draws.normal(*low_res.shape[1:])
-        low_res = add_noise(low_res, noise, self._denoising.alpha_bar(noise_level))
+        noise_level = self.denoising.timesteps(draws.uniform() * self._max_aug_level)
+        noise = draws.normal(*low_res.shape[1:]).to(low_res.device)
+        alpha_bar = self.denoising.alpha_bar(noise_level).to(low_res.device)
+        low_res = add_noise(low_res, noise, alpha_bar)
         text = None
         if self.conditions is not None:
             text = self.conditions(batch, draws.uniform() < self._dropout)
-        return self.errors(x0, draws, text, low_res, noise_level)
+        device = self.unet.device
+        return Given(x0.to(device), text, low_res.to(device), noise_level.to(device))
 
     def _crops(self, pictures: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """The same random crop of each picture and of its upsampled low-res version."""
@@ -149,6 +162,21 @@ class SuperResolutionTask(StageTask):
             ]
         )
         return crops[:, :3], crops[:, 3:]
+
+
+def predict(
+    unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, given: Given
+) -> Tensor:
+    """The network's prediction, [B, 3, S, S] float32, for noisy pictures at timesteps: [B]."""
+    inputs = noisy if given.low_res is None else torch.cat([noisy, given.low_res], dim=1)
+    output: Tensor = unet(
+        inputs.contiguous(memory_format=torch.channels_last),
+        timesteps.to(noisy.device),
+        encoder_hidden_states=given.text,
+        class_labels=given.noise_level,
+        return_dict=False,
+    )[0]
+    return output[:, :3].float()
 
 
 def downsampled(pictures: Tensor, size_px: int) -> Tensor:

@@ -150,6 +150,8 @@ class PlayedWorker:
     name = WORKER.name
 
     def __init__(self, queue: Queue, images: FolderImageStore) -> None:
+        self.warnings: tuple[str, ...] = ()
+        """Of every text from now on."""
         self._queue = queue
         self._images = images
 
@@ -195,7 +197,8 @@ class PlayedWorker:
         task = await self._claim(TEXT_STAGE)
         parameters = task.parameters
         prompts = {parameters.prompt: b"embedding", parameters.negative_prompt: b"embedding"}
-        assert await self._queue.commit_text(task, self.name, CARD.text_encoder, prompts)
+        encoder = CARD.text_encoder
+        assert await self._queue.commit_text(task, self.name, encoder, prompts, self.warnings)
         return task
 
     def _store(self, task: Task) -> ImageResult:

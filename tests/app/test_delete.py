@@ -21,6 +21,7 @@ async def test_prompt_and_pictures_are_gone_and_the_rest_can_be_read(
     client: AsyncClient, worker: PlayedWorker, settings: ApiSettings, redis: Redis
 ) -> None:
     job = await submit(client, n=2)
+    worker.warnings = ('prompt: "cat" means nothing',)
     await worker.draw()
     drawn = (await client.get(job["urls"]["self"])).json()
     answer = await client.delete(job["urls"]["self"])
@@ -29,6 +30,7 @@ async def test_prompt_and_pictures_are_gone_and_the_rest_can_be_read(
         **drawn,
         "deleted": True,
         "images": [],
+        "warnings": [],
         "parameters": {**drawn["parameters"], **GONE},
     }
     assert (await client.get(job["urls"]["self"])).json() == answer.json()

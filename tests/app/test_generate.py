@@ -54,6 +54,7 @@ async def test_a_job_is_accepted_with_every_value_decided(client: AsyncClient) -
         "sampler": ["ddim", "dpmpp"],
         "eta": [0.0, None],
         "aug_level": [0.1],
+        "adapters": [],
     }
     assert (job["images"], job["error"], job["started_at"]) == ([], None, None)
     assert (job["priority"], job["deadline_at"], job["deleted"]) == ("normal", None, False)

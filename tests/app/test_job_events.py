@@ -117,6 +117,21 @@ async def show_step(queue: Queue, task: Task) -> None:
     await queue.preview(reached, PNG)
 
 
+async def test_a_warning_is_told_before_anything_is_drawn(
+    client: AsyncClient, worker: PlayedWorker, queue: Queue
+) -> None:
+    warnings = ('prompt: "cat" means nothing',)
+    job = await submit(client)
+    async with following(client, job) as stream:
+        assert (await stream.next()).data["warnings"] == []
+        text = await worker.accept()
+        encoded = {"a cat": b"cat", "": b"none"}
+        assert await queue.commit_text(text, worker.name, CARD.text_encoder, encoded, warnings)
+        warned = await stream.next()
+    assert (warned.event, warned.data["status"]) == ("state", "queued")
+    assert warned.data["warnings"] == list(warnings)
+
+
 async def test_what_happens_to_a_job_is_told_as_it_happens(
     client: AsyncClient, worker: PlayedWorker, queue: Queue
 ) -> None:

@@ -47,6 +47,18 @@ async def test_a_job_is_told_as_it_goes_on(client: AsyncClient, worker: PlayedWo
 
 
 @pytest.mark.usefixtures("served")
+async def test_a_job_tells_what_of_its_prompt_was_not_read(
+    client: AsyncClient, worker: PlayedWorker
+) -> None:
+    job = await submit(client)
+    assert job["warnings"] == []
+    worker.warnings = ('prompt: "cat" means nothing', "prompt: it is too long")
+    await worker.draw()
+    told = (await client.get(job["urls"]["self"])).json()
+    assert (told["status"], told["warnings"]) == ("succeeded", list(worker.warnings))
+
+
+@pytest.mark.usefixtures("served")
 async def test_a_job_tells_how_far_it_is(
     client: AsyncClient, worker: PlayedWorker, redis: Redis, settings: ApiSettings
 ) -> None:

@@ -20,6 +20,8 @@ async def test_the_card_is_shown_with_the_limits_and_the_workers(
         "max_seed": 4294967295,
         "max_wait_s": 60,
         "max_body_bytes": 65536,
+        "max_adapters": 4,
+        "max_adapter_scale": 5.0,
     }
     (worker,) = answer.json()["workers"]
     assert WorkerCard.model_validate(worker) == WORKER

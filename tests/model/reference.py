@@ -35,6 +35,7 @@ class PseudoNetwork(Network):
 
     def __init__(self, spread: float | str | None = None):
         self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.adapters = ()
         self.spread = spread
         self.rows: list[int] = []
 

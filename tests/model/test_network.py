@@ -12,6 +12,7 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from model.adapters import Adapter, LowRank
 from model.calibration import calibrate
 from model.guidance import Prediction, Threshold
 from model.network import Network, NetworkOptions, Rows
@@ -135,6 +136,7 @@ def test_calibration_compiles_all_that_steps_need_and_the_pictures_stay_the_same
     assert counters["stats"]["unique_graphs"] == graphs
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch warns of itself
 def test_only_the_networks_own_shape_is_compiled(base: Any) -> None:
     network = Network(base, NetworkOptions((2,), compiled=True))
 
@@ -196,12 +198,19 @@ def test_a_step_neither_reads_from_the_device_nor_copies_to_it(
         threshold=Threshold(cap=1.5, ratio=0.95),
         variance=Variance.LEARNED_RANGE,
     )
-    stage = NoisyStage(spec, Network(unet.eval()))
+    query = LowRank(torch.empty(2, 16, device="meta"), torch.empty(16, 2, device="meta"))
+    adapter = Adapter("ink", {"mid_block.attentions.0.to_q": query})
+    stage = NoisyStage(spec, Network(unet.eval(), adapters=[adapter]))
     text = TextCondition(*torch.randn(2, TOKENS, TEXT_WIDTH))
     low_res = torch.zeros(3, 2, 2) if is_super_resolution else None
     aug_level = 0.1 if is_super_resolution else None
     images = [
-        stage.start(0, StageSettings(2, sampler, scale, aug_level), text, low_res)
+        stage.start(
+            0,
+            StageSettings(2, sampler, scale, aug_level, adapters={"ink": scale - 1}),
+            text,
+            low_res,
+        )
         for sampler, scale in zip(Sampler, (1.0, 2.0, 3.0, 1.0, 2.0, 3.0), strict=True)
     ]
     with NothingCrosses():

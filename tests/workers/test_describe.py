@@ -25,6 +25,7 @@ def test_the_card_has_what_each_stage_is_and_its_defaults(cascade: Cascade) -> N
     assert (base.sampler, upper.sampler) == ("dpmpp", "ddim")
     assert set(base.samplers) >= {"ddpm", "ddim", "dpmpp"}
     assert (base.guidance_interval, base.aug_level, upper.aug_level) == ((0.0, 1.0), None, 0.25)
+    assert card.known_words == ("a", "cat", "dog", "red", "apple")
 
 
 def test_a_worker_tells_where_its_own_stages_run(cascade: Cascade) -> None:
@@ -45,5 +46,6 @@ def test_the_model_is_told_all_that_a_job_says() -> None:
         sampler="ddim",
         eta=0.5,
         aug_level=0.1,
+        adapters={"ink": 0.5},
     )
     assert asdict(settings_of(stage)) == stage.model_dump(exclude={"name"})

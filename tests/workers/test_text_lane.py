@@ -57,9 +57,26 @@ async def test_encoded_one_by_one_an_embedding_is_the_same_in_any_company(
     prompts = ("a cat", "a dog", "a red apple")
     in_company = TextLane(cascade.text, queue, "w1", exact=True)
     await take_in(in_company, ledger, queue, *(a_tiny_job(prompt=prompt) for prompt in prompts))
-    encoded = {p: value for each in in_company.compute() for p, value in each.output.items()}
+    made = [outcome.output for outcome in in_company.compute()]
+    encoded = {p: value for each in made for p, value in each.embeddings.items()}
     (alone,) = cascade.text.encode(["a cat"])
     assert encoded["a cat"] == tensors.to_bytes(alone)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_job_is_warned_of_unknown_words_also_where_nothing_has_to_be_encoded(
+    queue: Queue, ledger: Ledger, tiny_cascade: Path, keep: bool
+) -> None:
+    cascade = Cascade.load(tiny_cascade, "cpu,float32", stages=["text"], keep_text=keep)
+    lane = TextLane(cascade.text, queue, "w1")
+    for _ in range(2):
+        jobs = [a_tiny_job(prompt=prompt) for prompt in ("a zebra", "a cat")]
+        zebra, cat = await take_in(lane, ledger, queue, *jobs)
+        await settle(lane, queue)
+        (warning,) = (await ledger.job(zebra)).warnings
+        assert warning.startswith('prompt: "zebra" means nothing')
+        assert (await ledger.job(cat)).warnings == ()
+    assert cascade.text.is_loaded is keep
 
 
 async def test_a_job_that_has_ended_is_not_encoded(

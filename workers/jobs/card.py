@@ -44,6 +44,14 @@ class StageCard(Record):
         return self
 
 
+class AdapterCard(Record):
+    """A low-rank adapter that a request may ask for."""
+
+    name: str
+    stage: str
+    """The name of the one stage that it is of."""
+
+
 class CascadeCard(Record):
     """A served cascade: stages in order, base first."""
 
@@ -53,7 +61,10 @@ class CascadeCard(Record):
     max_prompt_chars: int = Field(gt=0)
     max_prompt_tokens: int = Field(gt=0)
     """Where the text encoder cuts; the API has no tokenizer and enforces only the characters."""
+    known_words: tuple[str, ...] = ()
+    """All that the text encoder knows, where these are words and few."""
     stages: tuple[StageCard, ...] = Field(min_length=1)
+    adapters: tuple[AdapterCard, ...] = ()
     max_images: int = Field(gt=0)
     """The most images one job may ask for."""
     max_area_ratio: float = Field(ge=1)

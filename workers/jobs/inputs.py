@@ -8,12 +8,21 @@ from redis.asyncio import Redis
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
 from workers.jobs.errors import InputExpired
-from workers.jobs.job import Task, TaskInputs
+from workers.jobs.job import Record, Task
 
 FIELDS = ["prompt_embedding", "negative_embedding", "status"]
 
 EMBEDDINGS_KEPT = 64
 """The empty prompt's is asked for by nearly every task, a prompt's by each image of its job."""
+
+
+class TaskInputs(Record):
+    """What a diffusion task starts from. The bytes are the model's business."""
+
+    prompt_embedding: bytes
+    negative_embedding: bytes
+    artifact: bytes | None
+    """Output of the stage before; None at the base stage."""
 
 
 class Inputs:

@@ -51,6 +51,8 @@ class StageParameters(Record):
     """How much of the noise is fresh in each step, with SAMPLER_WITH_ETA alone."""
     aug_level: float | None = Field(default=None, ge=0, le=1)
     """Noise put on the low-resolution input; None for the base stage, which has none."""
+    adapters: dict[str, float] = Field(default_factory=dict)
+    """The scale of each that is used, by name."""
 
     @property
     def pixels_stepped(self) -> float:
@@ -222,6 +224,8 @@ class Job(Record):
     """Those done so far, by index."""
     error: JobError | None = None
     """Why it has no more of them. Where one image failed, the others are still drawn."""
+    warnings: tuple[str, ...] = ()
+    """What the text encoder could not read of the prompts; none before it has tried."""
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
@@ -285,12 +289,3 @@ class Task(Record):
         Raises: ValueError at the text stage.
         """
         return int(self.name.partition(":")[2])
-
-
-class TaskInputs(Record):
-    """What a diffusion task starts from. The bytes are the model's business."""
-
-    prompt_embedding: bytes
-    negative_embedding: bytes
-    artifact: bytes | None
-    """Output of the stage before; None at the base stage."""

@@ -4,6 +4,7 @@ Execution is at least once, effect exactly once: a commit counts only from the w
 holds the task, and tasks are held only while their job lives.
 """
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +21,8 @@ from redis.typing import EncodableT
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
 from workers.jobs.errors import InputExpired
-from workers.jobs.inputs import Inputs, input_field
-from workers.jobs.job import ImageResult, JobError, JobParameters, Task, TaskInputs
+from workers.jobs.inputs import Inputs, TaskInputs, input_field
+from workers.jobs.job import ImageResult, JobError, JobParameters, Task
 from workers.jobs.record import image_field
 from workers.jobs.scripts import Scripts
 from workers.jobs.settings import QueueSettings
@@ -128,11 +129,16 @@ class Queue:
         return [prompt for prompt, found in zip(wanted, there, strict=True) if not found]
 
     async def commit_text(
-        self, task: Task, worker: str, encoder: str, embeddings: Mapping[str, bytes]
+        self,
+        task: Task,
+        worker: str,
+        encoder: str,
+        embeddings: Mapping[str, bytes],
+        warnings: Sequence[str] = (),
     ) -> bool:
         """Ends the text stage: stores the embeddings by prompt, adds a task per image.
 
-        A prompt that was not missing may be left out of `embeddings`.
+        A prompt that was not missing may be left out of `embeddings`. warnings: told with the job.
         Returns False where the task is no longer this worker's or its job has ended.
         Raises: InputExpired where one was left out and is gone; nothing has changed then.
         """
@@ -140,8 +146,10 @@ class Queue:
         given: list[EncodableT] = []
         for prompt in (parameters.prompt, parameters.negative_prompt):
             given += [keys.embedding(encoder, prompt), embeddings.get(prompt, b"")]
+        told = json.dumps(warnings) if warnings else ""
         effect = await self._run(
-            self._scripts.commit_text, [task.name, task.token, parameters.stages[0].name, *given]
+            self._scripts.commit_text,
+            [task.name, task.token, parameters.stages[0].name, *given, told],
         )
         if effect == -1:
             raise InputExpired("a cached embedding expired before the text stage was committed")

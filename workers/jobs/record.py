@@ -1,5 +1,6 @@
 """How a job lies in its Redis hash. The Lua transitions write the same field names."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -57,6 +58,7 @@ def read_job(job_id: str, record: Mapping[bytes, bytes], tasks_before: int = -1)
         parameters=parameters,
         images=tuple(sorted(images, key=lambda image: image.index)),
         error=_part(JobError, fields.get("error")),
+        warnings=tuple(json.loads(fields.get("warnings", b"[]"))),
         created_at=float(fields["created_at"]),
         started_at=_seconds(fields.get("started_at")),
         finished_at=_seconds(fields.get("finished_at")),

@@ -51,6 +51,20 @@ def test_a_picture_is_drawn_as_the_service_draws_it(tiny_cascade: Path, tmp_path
     assert [(stage.sampler, stage.eta) for stage in stages] == [("dpmpp", 0.0), ("ddim", 0.5)]
 
 
+def test_what_of_the_prompts_is_not_read_is_told_on_stderr(
+    tiny_cascade: Path, tmp_path: Path
+) -> None:
+    done = generate(tiny_cascade, tmp_path / "cat.png", "--negative", "an appel", "--json")
+    assert done.exit_code == 0, done.output
+    remedies = ("use one of its 5 words, which GET /model lists", "did you mean apple?")
+    warnings = [
+        f'negative_prompt: "{word}" means nothing to this cascade: {remedy}'
+        for word, remedy in zip(("an", "appel"), remedies, strict=True)
+    ]
+    assert done.stderr.splitlines() == [f"imagen: {warning}" for warning in warnings]
+    assert json.loads(done.stdout)["warnings"] == warnings
+
+
 def test_a_stage_may_have_a_value_of_its_own(tiny_cascade: Path, tmp_path: Path) -> None:
     output = tmp_path / "cat.png"
     sampling = ("--steps", "4,", "--guidance-scale", "2.5,1", "--sampler", "ddim,ddpm")

@@ -54,6 +54,17 @@ async def test_a_picture_by_a_service(url: str, worker: PlayedWorker, output: Pa
 
 
 @pytest.mark.usefixtures("served")
+async def test_what_of_the_prompt_is_not_read_is_told_on_stderr(
+    url: str, worker: PlayedWorker, output: Path
+) -> None:
+    worker.warnings = ('prompt: "red\x1b[2J" means nothing',)
+    options = ("-o", str(output), "--url", url)
+    done, _ = await asyncio.gather(generate(*options), worker.draw())
+    assert (done.exit_code, done.stderr) == (0, 'imagen: prompt: "red [2J" means nothing\n')
+    assert done.stdout.startswith(f"{output}: ")
+
+
+@pytest.mark.usefixtures("served")
 async def test_options_are_fields_of_the_request(
     url: str, worker: PlayedWorker, output: Path, settings: ApiSettings, redis: Redis
 ) -> None:

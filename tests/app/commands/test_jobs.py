@@ -215,6 +215,13 @@ def test_why_a_job_failed_is_shown() -> None:
     assert "error       there is no red left (out_of_paint)" in list(lines(failed))
 
 
+def test_every_warning_is_shown() -> None:
+    warned = JobAnswer.model_validate({**JOB_EXAMPLE, "warnings": ["one\x1b[2J", "two"]})
+    shown = list(lines(warned))
+    first = shown.index("warnings    one [2J")
+    assert shown[first + 1] == "            two"
+
+
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (86_400, "1 d"), (1e6, "11 d")],

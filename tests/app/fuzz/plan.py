@@ -140,6 +140,7 @@ WITHIN_THE_CARD: dict[str, Any] = {
     "sampler": _each_or({"const": "ddim"}, {"enum": ["ddim", "dpmpp"]}),
     "eta": _each_or(_UNIT, {"type": "null"}),
     "aug_level": _each_or(_UNIT),
+    "adapters": {"enum": [[], None]},
     "webhook": {"enum": [NOWHERE, None]},
 }
 """Stages 32 and 128, of which the second need not have an eta. Integers are listed, since to JSON

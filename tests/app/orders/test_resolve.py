@@ -277,8 +277,8 @@ def test_an_eta_is_not_judged_by_a_sampler_that_is_refused() -> None:
             "x",
             "is not a field of this request",
             "leave it out; the fields are prompt, negative_prompt, n, size, width, height, seed, "
-            "steps, guidance_scale, guidance_interval, sampler, eta, aug_level, priority, "
-            "deadline_s, webhook",
+            "steps, guidance_scale, guidance_interval, sampler, eta, aug_level, adapters, "
+            "priority, deadline_s, webhook",
         ),
     ],
 )

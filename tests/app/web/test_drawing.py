@@ -132,6 +132,25 @@ async def test_what_fails_says_why_in_its_place(
     await expect(page.get_by_role("dialog")).to_contain_text("There is no picture of it.")
 
 
+async def test_what_of_the_prompt_means_nothing_is_said_before_it_is_drawn_and_after(
+    page: Page, url: str, served: CascadeCard, painter: Painter
+) -> None:
+    warnings = ['prompt: "zebra" means nothing to this cascade', "prompt: it is too long"]
+    painter.warnings = tuple(warnings)
+    await page.goto(url)
+    await ask_for(page, "a zebra")
+    (task,) = await painter.take()
+    told = page.get_by_role("article", name="a zebra").get_by_role("listitem")
+    await expect(told).to_have_text(warnings)
+    await painter.finish(await painter.go_on(await painter.go_on(task)))
+    await expect(page.locator(".job-state")).to_contain_text("1 picture in")
+    await expect(told).to_have_text(warnings)
+    await expect(page.locator("#announcer")).to_contain_text(warnings[0])
+    await shot(page, "warned")
+    await page.locator(".tile").get_by_role("button").click()
+    await expect(page.get_by_role("dialog")).to_contain_text(warnings[1])
+
+
 async def test_a_request_whose_answer_is_lost_is_not_a_second_job(
     page: Page, url: str, served: CascadeCard, painter: Painter
 ) -> None:

@@ -162,6 +162,20 @@ async def test_a_full_queue_is_told_with_what_to_do(
         await expect(page.locator("#notice")).to_be_empty()
 
 
+async def test_words_are_listed_where_they_are_few(
+    page: Page, url: str, settings: ApiSettings
+) -> None:
+    show(settings, CARD.model_copy(update={"known_words": ("a", "cat", "苹果")}))
+    await page.goto(url)
+    await page.get_by_text("All its words").click()
+    await expect(page.locator("#words p")).to_have_text("a, cat, 苹果")
+    await shot(page, "words")
+    show(settings, CARD)
+    await page.reload()
+    await expect(page.get_by_role("button", name="Draw")).to_be_enabled()
+    await expect(page.locator("#words")).to_be_hidden()
+
+
 async def test_examples_are_of_the_world_that_is_served(
     page: Page, url: str, settings: ApiSettings, served: CascadeCard
 ) -> None:

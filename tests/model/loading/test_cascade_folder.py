@@ -10,7 +10,8 @@ import pytest
 
 from model.errors import InvalidCascade
 from model.guidance import Threshold
-from model.loading.cascade_folder import read_cascade
+from model.loading.cascade_folder import PlacedAdapter, read_cascade
+from model.loading.folder import Folder
 from model.plan import StageSettings
 from model.samplers import Variance
 
@@ -75,6 +76,27 @@ def test_lowercase_can_be_said_and_is_of_if_alone(folder: Path, tiny_cascade: Pa
 def test_the_folder_of_a_stage_may_lie_elsewhere(folder: Path, if_folders: Path) -> None:
     change(folder / "cascade.json", stages=["one", str(if_folders / "two")])
     assert read_cascade(folder).stages[1].folder.path == if_folders / "two"
+
+
+def test_adapters_are_of_the_base_or_of_the_stage_that_is_named(folder: Path) -> None:
+    assert read_cascade(folder).adapters == ()
+    for path in ("adapters/ink", "adapters/clay"):
+        (folder / path).mkdir(parents=True)
+    entries = [
+        {"name": "ink", "path": "adapters/ink"},
+        {"name": "clay-2.1", "path": "adapters/clay", "stage": "40"},
+    ]
+    change(folder / "cascade.json", adapters=entries)
+    assert read_cascade(folder).adapters == (
+        PlacedAdapter("ink", "20", Folder(folder / "adapters/ink")),
+        PlacedAdapter("clay-2.1", "40", Folder(folder / "adapters/clay")),
+    )
+
+
+def adapters_change(**fields: Any) -> "Break":
+    """A second adapter, at the folder of stage one."""
+    first = {"name": "ink", "path": "one"}
+    return json_change("cascade.json", adapters=[first, {"name": "clay", "path": "one"} | fields])
 
 
 Break = Callable[[Path], None]
@@ -168,6 +190,14 @@ def removal(name: str) -> Break:
             "cascade.json: stage 20 after 20 must be a larger",
         ),
         (json_change("cascade.json", stages=["one", "three"]), "three is missing: name a folder"),
+        (adapters_change(name="ink"), "cascade.json: adapters.1.name: ink is an adapter before"),
+        (
+            adapters_change(stage="64"),
+            "cascade.json: adapters.1.stage: there is no stage 64: use 20 or 40",
+        ),
+        (adapters_change(path="clay"), "clay is missing: name a folder that is there"),
+        (adapters_change(name="a=b"), "cascade.json: adapters.1.name: String should match"),
+        (adapters_change(scale=1), "cascade.json: adapters.1.scale: is not a field"),
     ],
 )
 def test_what_is_no_cascade_is_refused_by_name(folder: Path, spoil: Break, named: str) -> None:

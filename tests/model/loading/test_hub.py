@@ -16,6 +16,7 @@ from model.errors import InvalidCascade
 from model.loading.cascade_folder import read_cascade
 from model.loading.hub import Repository
 from model.plan import StageSettings
+from tests.adapters import write_adapter
 from tests.hub_server import COMMIT, HubServer, serving
 
 ONE, TWO, LOCKED = "deep-floyd/IF-I", "deep-floyd/IF-II", "deep-floyd/locked"
@@ -102,6 +103,36 @@ def test_a_worker_without_the_text_encoder_knows_its_identity(hub: HubServer) ->
         Cascade.load(ONE, "cpu", stages=["20"]).text.identity
         == Cascade.load(ONE, "cpu", stages=["text"]).text.identity
     )
+
+
+def test_an_adapter_of_the_hub_is_fetched_with_its_stage(
+    hub: HubServer, repositories: dict[str, Path], if_folders: Path, tmp_path: Path
+) -> None:
+    repositories["someone/ink"] = write_adapter(tmp_path / "of", if_folders / "one", "ink")
+    adapters = [{"name": "ink", "path": "someone/ink"}]
+    one = str(if_folders / "one")
+    listed = {"name": "if", "text": one, "stages": [one], "adapters": adapters}
+    (tmp_path / "cascade.json").write_text(json.dumps(listed))
+    assert Cascade.load(tmp_path, "cpu", stages=["text"]).spec.adapters[0].name == "ink"
+    assert hub.downloaded == set()
+    (stage,) = Cascade.load(tmp_path, "cpu", stages=["20"]).stages
+    assert stage.network.adapters == ("ink",)
+    assert hub.downloaded == {"pytorch_lora_weights.safetensors"}
+
+
+@pytest.mark.parametrize("path", ["adapters/ink", "adapters/ink/pytorch_lora_weights.safetensors"])
+def test_a_cascade_of_the_hub_has_adapters_of_its_own(
+    hub: HubServer, repositories: dict[str, Path], if_folders: Path, tmp_path: Path, path: str
+) -> None:
+    """Of which nothing is on disk before they are fetched."""
+    ours = Path(shutil.copytree(if_folders, tmp_path / "ours"))
+    write_adapter(ours / "adapters" / "ink", ours / "one", "ink")
+    listed = json.loads((ours / "cascade.json").read_text())
+    listed["adapters"] = [{"name": "ink", "path": path}]
+    (ours / "cascade.json").write_text(json.dumps(listed))
+    repositories["someone/ours"] = ours
+    (stage,) = Cascade.load("someone/ours", "cpu", stages=["20"]).stages
+    assert stage.network.adapters == ("ink",)
 
 
 def test_cascade_json_may_name_repositories(hub: HubServer, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Every drawing parses, fills its box, and takes the colour that it is given."""
 
+from importlib.resources import files
+
 import numpy as np
 import pytest
 
@@ -16,8 +18,10 @@ def in_the_middle(name: str, color: str) -> Pixels:
     return render((placed,), PURE_GREEN, SIZE_PX)
 
 
-def test_the_world_has_sixty_things() -> None:
-    assert len(THINGS) == 60
+def test_the_world_has_ninety_six_things_and_a_drawing_of_each() -> None:
+    assert len(THINGS) == 96
+    drawn = {file.name for file in (files("model.picture_book") / "drawings").iterdir()}
+    assert drawn == {f"{name.replace(' ', '_')}.svg" for name in THINGS}
 
 
 @pytest.mark.parametrize("name", THINGS)

@@ -44,6 +44,30 @@ def test_scenes_are_still_right_when_drawn_clumsily() -> None:
     assert sum(judged) >= 58
 
 
+def test_every_thing_is_told_from_all_others_when_drawn_small_and_clumsily() -> None:
+    mistaken = [
+        name
+        for seed, name in enumerate(THINGS)
+        if not clumsily_right(Scene(Single(Figure(THINGS[name]), Scale.SMALL)), seed)
+    ]
+    assert len(mistaken) <= 1, mistaken
+
+
+@pytest.mark.parametrize("color", ["orange", "black"])
+def test_what_is_drawn_askew_is_not_taken_for_something_paler(color: str) -> None:
+    """It overlaps less with any drawing, most of all where its lines are thin."""
+    scene = Scene(Count(Figure(THINGS["guitar"], color), 4))
+    judged = [
+        judge(degrade(degrade(drawn(scene, seed), seed), seed + 100), scene).colors
+        for seed in range(12)
+    ]
+    assert sum(judged) >= 9
+
+
+def clumsily_right(scene: Scene, seed: int) -> bool:
+    return judge(degrade(drawn(scene, seed), seed), scene).right
+
+
 def other_thing(scene: Scene, rng: random.Random) -> Scene | None:
     taken = {figure.thing.name for figure in scene.subject.figures}
     thing = rng.choice([thing for name, thing in THINGS.items() if name not in taken])

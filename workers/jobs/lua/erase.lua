@@ -16,7 +16,8 @@ end
 for image = 0, redis.call('HGET', job, 'images') - 1 do
   redis.call('HDEL', job, 'image:' .. image)
 end
-redis.call('HDEL', job, 'prompt_embedding', 'negative_embedding')  -- named by what they embed
+-- Embeddings are named by what they embed, and warnings quote it.
+redis.call('HDEL', job, 'prompt_embedding', 'negative_embedding', 'warnings')
 redis.call('HSET', job, 'parameters', parameters, 'erased', 1)
 redis.call('ZREM', keys.jobs .. redis.call('HGET', job, 'owner'), job_id)
 -- Those who follow it are told again that it has ended, and no more.
