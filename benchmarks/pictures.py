@@ -4,19 +4,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from benchmarks.figures import keep
+from model.evaluation.picture_book import asked_in_every_language
 from model.picture_book.evaluate import Judged, draw_with, report, table
-from model.picture_book.prompts import prompts_by_category
+from model.picture_book.goals import goals, goals_table
 
-PER_CATEGORY = 5
+PER_CATEGORY = 8
 
 
 def main() -> None:
-    draw = draw_with(None)
-    forty = report(draw)
-    print("The forty prompts\n\n" + table(forty) + "\n")
-    whole = report(draw, prompts_by_category(PER_CATEGORY))
-    print(f"{PER_CATEGORY} of each category\n\n" + table(whole) + "\n")
-    keep("pictures", {"forty": _rates(forty), "by_category": _rates(whole)})
+    judged = report(draw_with(None), asked_in_every_language(PER_CATEGORY))
+    print(f"{PER_CATEGORY} of each category, in each language\n")
+    print(table(judged) + "\n\n" + goals_table(judged))
+    reached = {
+        goal.name: round(goal.reached.value, 3)
+        for goal in goals(judged)
+        if goal.reached is not None
+    }
+    keep("pictures", {"goals": reached, "by_aspect": _rates(judged)})
 
 
 def _rates(judged: Sequence[Judged]) -> dict[str, float]:

@@ -30,7 +30,8 @@ class StageSpec:
 
     name: its place in the cascade, which is also its size in words. multiple: what width and height
     must be multiples of. defaults: what a request that says nothing gets. noising_schedule: of the
-    low-res input; None at a base stage. variance: of the sampler ddpm.
+    low-res input; None at a base stage. guidance_distilled: the network predicts as if guided, so
+    that a guidance_scale other than 1 would guide it twice. variance: of the sampler ddpm.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StageSpec:
     prediction: Prediction
     defaults: StageSettings
     noising_schedule: Schedule | None = None
+    guidance_distilled: bool = False
     threshold: Threshold | None = None
     variance: Variance = Variance.FIXED_SMALL
 

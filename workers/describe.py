@@ -81,6 +81,7 @@ def _stage(spec: StageSpec, settings: WorkerSettings) -> StageCard:
         guidance_scale=spec.defaults.guidance_scale,
         max_guidance_scale=MAX_GUIDANCE_SCALE,
         guidance_interval=spec.defaults.guidance_interval,
+        guidance_distilled=spec.guidance_distilled,
         sampler=spec.defaults.sampler,
         samplers=tuple(Sampler),
         aug_level=spec.defaults.aug_level,

@@ -30,9 +30,13 @@ def train(
         from model.training.run import train as run
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is saved as Ctrl-C is
     try:
-        cascade = run(read_training(config), config.parent, stage or ())
-    except (InvalidCascade, InvalidTraining) as error:
+        told = read_training(config)
+    except InvalidTraining as error:
         raise WrongUsage(str(error)) from error
+    try:
+        cascade = run(told, config.parent, stage or ())
+    except (InvalidCascade, InvalidTraining) as error:
+        raise WrongUsage(f"{config}: {error}") from error
     except TrainingFailed as error:
         raise CommandFailed(str(error)) from error
     print(cascade)

@@ -24,6 +24,8 @@ def remedy(refusal: Refusal, card: CascadeCard, shape: Shape, policy: Policy) ->
             return f"send an object, as in {EXAMPLE}"
         case "prompt":
             return f"say what to draw in 1 to {card.max_prompt_chars} characters"
+        case "negative_prompt" if all(stage.guidance_distilled for stage in shape.stages):
+            return "leave it out: guidance is part of the network, and only what is guided uses it"
         case "negative_prompt":
             return f"use up to {card.max_prompt_chars} characters, or leave it out"
         case "n":
@@ -60,6 +62,8 @@ def _value(field: str, stages: Sequence[StageCard]) -> str:
     match field:
         case "steps":
             return f"a whole number from 1 to {min(stage.max_steps for stage in stages)}"
+        case "guidance_scale" if guided := [s.name for s in stages if s.guidance_distilled]:
+            return f"1, since guidance is part of the network at stage {_either(guided)}"
         case "guidance_scale":
             return f"a number from 0 to {min(stage.max_guidance_scale for stage in stages):g}"
         case "guidance_interval":

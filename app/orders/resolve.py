@@ -50,6 +50,8 @@ def resolve_order(body: Any, card: CascadeCard, policy: Policy) -> Order:
         refusals += shape.refusals()
     if refused.isdisjoint({"sampler", "eta"}):
         refusals += _beyond_a_sampler(request, shape)
+    if refused.isdisjoint({"guidance_scale"}):
+        refusals += _beyond_distillation(request, shape)
     if refusals:
         told = [_problem(refusal, card, shape, policy) for refusal in refusals[:MAX_PROBLEMS]]
         raise InvalidRequest(told, untold=len(refusals) - len(told))
@@ -110,6 +112,19 @@ def _beyond_a_sampler(request: GenerateRequest, shape: Shape) -> Iterator[Refusa
         lambda eta, stage: stage in with_eta,
         "means nothing to the sampler of this stage",
     )
+
+
+def _beyond_distillation(request: GenerateRequest, shape: Shape) -> Iterator[Refusal]:
+    """Guidance of a network that draws as if guided, and a prompt that nothing is guided by."""
+    yield from per_stage.refusals(
+        "guidance_scale",
+        request.guidance_scale,
+        shape.stages,
+        lambda scale, stage: scale == 1 or not stage.guidance_distilled,
+        "would guide twice",
+    )
+    if request.negative_prompt and all(stage.guidance_distilled for stage in shape.stages):
+        yield Refusal("negative_prompt", None, "has no stage to be used by")
 
 
 def _problem(refusal: Refusal, card: CascadeCard, shape: Shape, policy: Policy) -> FieldProblem:

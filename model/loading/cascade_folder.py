@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from model.errors import InvalidCascade
 from model.finishing import FinishingSpec
@@ -56,14 +56,21 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class StageEntry(_Entry):
-    """A stage, and where it is set otherwise than usual; see StageSettings."""
+    """A stage, and where it is set otherwise than usual; see StageSettings and StageSpec."""
 
     path: str
     steps: int | None = Field(default=None, ge=1)
     sampler: Sampler | None = None
     guidance_scale: float | None = Field(default=None, ge=1)
     guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
+    guidance_distilled: bool = False
     aug_level: Fraction | None = None
+
+    @model_validator(mode="after")
+    def _is_not_guided_twice(self) -> "StageEntry":
+        if self.guidance_distilled and self.guidance_scale not in (None, 1.0):
+            raise ValueError("guidance_scale: is 1 where guidance_distilled is true: leave it out")
+        return self
 
     @field_validator("guidance_interval")
     @classmethod
@@ -195,6 +202,7 @@ def read_stage(folder: Folder, entry: StageEntry) -> PlacedStage:
         prediction=scheduler.prediction_type,
         defaults=_defaults(folder, entry, scheduler.sampler, unet.is_super_resolution),
         noising_schedule=noising,
+        guidance_distilled=entry.guidance_distilled,
         threshold=scheduler.threshold,
         variance=scheduler.variance,
     )
@@ -212,6 +220,8 @@ def _defaults(
         aug_level = AUG_LEVEL if aug_level is None else aug_level
     elif aug_level is not None:
         raise InvalidCascade(f"{folder} is a base, which takes no aug_level: leave it out")
+    if entry.guidance_distilled:
+        guidance_scale = 1.0
     return StageSettings(
         steps=steps if entry.steps is None else entry.steps,
         sampler=entry.sampler or (written_by if written_by.is_solver else Sampler.DPMPP),

@@ -4,7 +4,7 @@ import random
 import re
 
 from model.picture_book.phrases import Phrases
-from model.picture_book.scenes import Count, Figure, Pair, Relation, Scale, Scene, Single
+from model.picture_book.scenes import Figure, Relation, Scale, Scene
 from model.picture_book.things import CHINESE_COLORS, THINGS
 
 SEEN = Phrases(
@@ -98,29 +98,23 @@ _BARE_SHARE = 0.2
 
 def say(scene: Scene, phrases: Phrases, rng: random.Random) -> str:
     """Say a scene: 一辆绿色的小汽车,蓝色背景."""
-    said = rng.choice(phrases.openings).format(subject=_subject(scene, phrases, rng))
+    subject = phrases.say_subject(scene.subject, rng, _one, _several)
+    said = rng.choice(phrases.openings).format(subject=subject)
     if scene.ground is not None:
         ground = f"{CHINESE_COLORS[scene.ground]}色"
         said = rng.choice(phrases.grounds).format(subject=said, ground=ground)
     return said.replace("画画", "画")
 
 
-def _subject(scene: Scene, phrases: Phrases, rng: random.Random) -> str:
-    match scene.subject:
-        case Single(figure, scale):
-            return _one(figure, rng, rng.choice(_SCALES[scale]))
-        case Pair(first, relation, second):
-            phrase = rng.choice(phrases.relations[relation])
-            return phrase.format(a=_one(first, rng), b=_one(second, rng))
-        case Count(figure, count):
-            number = rng.choice(_NUMBERS[count])
-            return f"{number}{_measure(figure, rng)}{_color(figure, rng)}{figure.thing.chinese}"
+def _several(figure: Figure, count: int, rng: random.Random) -> str:
+    number = rng.choice(_NUMBERS[count])
+    return f"{number}{_measure(figure, rng)}{_color(figure, rng)}{figure.thing.chinese}"
 
 
-def _one(figure: Figure, rng: random.Random, scale: str = "") -> str:
+def _one(figure: Figure, scale: Scale, rng: random.Random) -> str:
     number = "" if rng.random() < _BARE_SHARE else f"一{_measure(figure, rng)}"
-    color = _color(figure, rng)
-    described = f"{scale}{color}" if rng.random() < 0.5 else f"{color}{scale}"
+    size, color = rng.choice(_SCALES[scale]), _color(figure, rng)
+    described = f"{size}{color}" if rng.random() < 0.5 else f"{color}{size}"
     return f"{number}{described}{figure.thing.chinese}"
 
 

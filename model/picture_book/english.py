@@ -4,7 +4,7 @@ import random
 import re
 
 from model.picture_book.phrases import Phrases
-from model.picture_book.scenes import Count, Figure, Pair, Relation, Scale, Scene, Single
+from model.picture_book.scenes import Figure, Relation, Scale, Scene
 from model.picture_book.things import COLORS, GROUNDS, THINGS
 
 SEEN = Phrases(
@@ -99,26 +99,20 @@ _ARTICLES, _ARTICLE_SHARES = ("a", "", "the", "one"), (0.75, 0.13, 0.07, 0.05)
 
 def say(scene: Scene, phrases: Phrases, rng: random.Random) -> str:
     """Say a scene: "a small green car on a blue background"."""
-    said = rng.choice(phrases.openings).format(subject=_subject(scene, phrases, rng))
+    subject = phrases.say_subject(scene.subject, rng, _one, _several)
+    said = rng.choice(phrases.openings).format(subject=subject)
     if scene.ground is not None:
         said = rng.choice(phrases.grounds).format(subject=said, ground=scene.ground)
     return re.sub(r"\ba(?= [aeiou])", "an", said).replace(" ,", ",")
 
 
-def _subject(scene: Scene, phrases: Phrases, rng: random.Random) -> str:
-    match scene.subject:
-        case Single(figure, scale):
-            return _one(figure, rng, rng.choice(_SCALES[scale]))
-        case Pair(first, relation, second):
-            phrase = rng.choice(phrases.relations[relation])
-            return phrase.format(a=_one(first, rng), b=_one(second, rng))
-        case Count(figure, count):
-            return _words(rng.choice(_NUMBERS[count]), figure.color, figure.thing.plural)
-
-
-def _one(figure: Figure, rng: random.Random, scale: str = "") -> str:
+def _one(figure: Figure, scale: Scale, rng: random.Random) -> str:
     (article,) = rng.choices(_ARTICLES, _ARTICLE_SHARES)
-    return _words(article, scale, figure.color, figure.thing.name)
+    return _words(article, rng.choice(_SCALES[scale]), figure.color, figure.thing.name)
+
+
+def _several(figure: Figure, count: int, rng: random.Random) -> str:
+    return _words(rng.choice(_NUMBERS[count]), figure.color, figure.thing.plural)
 
 
 def _words(*words: str | None) -> str:

@@ -49,8 +49,8 @@ _PAIR_ROLES = {
     Relation.ABOVE: (Role.TOP, Role.BOTTOM),
     Relation.BELOW: (Role.BOTTOM, Role.TOP),
 }
-_ROLES, _COLORS, _GROUNDS = (
-    {name: index for index, name in enumerate(names)} for names in (Role, COLORS, GROUNDS)
+_THINGS, _ROLES, _COLORS, _GROUNDS = (
+    {name: index for index, name in enumerate(names)} for names in (THINGS, Role, COLORS, GROUNDS)
 )
 
 
@@ -96,12 +96,13 @@ class SaidBatch(tuple[Said, ...]):
 
 @dataclass(frozen=True)
 class Answers:
-    """Role and colour of each token, and the ground of each caption: logits, or what is right.
+    """Of each token thing, role and colour, and the ground of each caption: logits, or what is right.
 
-    role: [B, T, roles], color: [B, T, colours], ground: [B, grounds]; what is right lacks the last
+    thing: [B, T, things], role: [B, T, roles], color: [B, T, colours], ground: [B, grounds]; what is right lacks the last
     dimension, and has -100 where a token is no noun.
     """
 
+    thing: Tensor
     role: Tensor
     color: Tensor
     ground: Tensor
@@ -114,6 +115,7 @@ class ReadingTask(nn.Module):
         super().__init__()
         width = encoder.config.d_model
         self.encoder = encoder
+        self.thing = nn.Linear(width, len(_THINGS))
         self.role = nn.Linear(width, len(_ROLES))
         self.color = nn.Linear(width, len(_COLORS))
         self.ground = nn.Linear(width, len(_GROUNDS))
@@ -123,7 +125,8 @@ class ReadingTask(nn.Module):
     def forward(self, batch: SaidBatch, draws: Draws) -> Errors:
         answers, right = self.read(batch), self.right(batch)
         errors = (
-            _cross_entropy(answers.role, right.role)
+            _cross_entropy(answers.thing, right.thing)
+            + _cross_entropy(answers.role, right.role)
             + _cross_entropy(answers.color, right.color)
             + F.cross_entropy(answers.ground, right.ground, reduction="none")
         )
@@ -135,21 +138,22 @@ class ReadingTask(nn.Module):
         hidden = self.encoder(tokens.input_ids, tokens.attention_mask)[0]
         ends = tokens.attention_mask.sum(dim=1) - 1
         last = hidden[torch.arange(len(batch), device=hidden.device), ends]
-        return Answers(self.role(hidden), self.color(hidden), self.ground(last))
+        return Answers(self.thing(hidden), self.role(hidden), self.color(hidden), self.ground(last))
 
     def right(self, batch: Sequence[Said]) -> Answers:
         """What they should answer."""
         ids = self._tokens(batch).input_ids
-        role, color = torch.full_like(ids, _ELSEWHERE), torch.full_like(ids, _ELSEWHERE)
+        thing, role, color = (torch.full_like(ids, _ELSEWHERE) for _ in range(3))
         for row, said in enumerate(batch):
             by_thing = {each.thing.name: (each, role) for each, role in roles(said.scene).items()}
             for column, token in enumerate(ids[row].tolist()):
                 if token in self._nouns:
                     figure, part = by_thing[self._nouns[token]]
+                    thing[row, column] = _THINGS[figure.thing.name]
                     role[row, column] = _ROLES[part]
                     color[row, column] = _COLORS[figure.color_name]
         grounds = [_GROUNDS[said.scene.ground_name] for said in batch]
-        return Answers(role, color, torch.tensor(grounds, device=ids.device))
+        return Answers(thing, role, color, torch.tensor(grounds, device=ids.device))
 
     def _tokens(self, batch: Sequence[Said]) -> BatchEncoding:
         captions = [said.caption for said in batch]

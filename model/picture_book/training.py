@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from model.picture_book.networks import TEXT_TOKENS, new_text_encoder, new_tokenizer
 from model.picture_book.reading import Captions, ReadingTask, SaidBatch
 from model.training.config import Text
@@ -13,6 +15,7 @@ from model.training.texts import LiveTexts
 def reading_encoder(told: Text, folder: Path) -> LiveTexts:
     """An encoder that has learned to read scenes, from where its checkpoint stands."""
     assert told.training is not None
+    torch.manual_seed(told.training.seed)  # new weights follow from it
     tokenizer = new_tokenizer()
     encoder = new_text_encoder(tokenizer)
     task = ReadingTask(tokenizer, encoder)

@@ -1,10 +1,13 @@
 """Checkpoints of a run: written whole or not at all, the last few kept."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from model.errors import InvalidTraining
 
 _PREFIX = "step-"
 
@@ -27,7 +30,7 @@ class Checkpoints:
 
         A kill at any moment leaves the checkpoint before, or this one whole.
         """
-        partial = self._folder / f"{_PREFIX}{step}.partial"
+        partial = self._folder / "partial"
         with partial.open("wb") as file:
             torch.save(state, file)
             file.flush()
@@ -36,15 +39,18 @@ class Checkpoints:
         for old in self.steps()[: -self._keep]:
             self._file(old).unlink()
 
-    def load(self, step: int | None = None) -> dict[str, Any] | None:
-        """The checkpoint of a step, or the last one; None where there is none."""
+    def load(self) -> dict[str, Any] | None:
+        """The last checkpoint; None where there is none. Raises InvalidTraining."""
         steps = self.steps()
-        if step is None and not steps:
+        if not steps:
             return None
-        chosen = steps[-1] if step is None else step
-        state: dict[str, Any] = torch.load(
-            self._file(chosen), map_location="cpu", weights_only=True
-        )
+        file = self._file(steps[-1])
+        try:
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise InvalidTraining(
+                f"{file} cannot be read: delete it, and training goes on from the one before"
+            ) from error
         return state
 
     def _file(self, step: int) -> Path:

@@ -4,6 +4,7 @@ Paths are relative to the file. Whatever is wrong is an InvalidTraining that nam
 """
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,11 +52,12 @@ class Data(_Table):
 class Training(_Table):
     """How long, how fast and how often.
 
-    images: the length of the run, on which the rates' fall depends: choose it first. batch: images
-    of a step, on all devices together; accumulation: the forwards that it is cut into, on each.
-    rate: of AdamW; muon_rate: of Muon, which then steps the hidden layers. schedule: of the rates
-    after warmup_steps, see rate_scale. ema: decay of the averaged weights, which are what is
-    exported. weighting and gamma: of the errors by noise level.
+    images: the length of the run, on which the rates' fall depends: choose it first; rounds of
+    distillation share them. batch: images of a step, on all devices together; accumulation: the
+    forwards that it is cut into, on each. rate: of AdamW; muon_rate: of Muon, which then steps the
+    hidden layers. schedule: of the rates after warmup_steps, see rate_scale. ema: decay of the
+    averaged weights, which are what is exported. weighting and gamma: of the errors by noise level.
+    clip: of the norm of the gradients; inf clips nothing. A run begun cannot change batch or seed.
     """
 
     images: Positive
@@ -66,12 +68,12 @@ class Training(_Table):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["cosine", "linear", "constant", "trapezoid"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 500
-    clip: Rate | None = 1.0
+    clip: Rate = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     weighting: Weighting = Weighting.CAPPED_SNR
     gamma: Rate = 5.0
     seed: Annotated[int, Field(ge=0)] = 0
-    precision: Literal["no", "bf16", "fp16"] = "bf16"
+    precision: Literal["no", "bf16"] = "bf16"
     threads: Positive | None = None
     checkpoint_every_s: Rate = 600
     keep: Positive = 3
@@ -113,15 +115,14 @@ class Lora(_Table):
 
 
 class Distillation(_Table):
-    """Fewer evaluations of the network for a picture; see model.training.distillation.
+    """Fewer evaluations for a picture, taught by the stage that `network` names, to a copy of it.
 
-    teacher: a stage's folder or hub id; None is the stage's `network`, from which the student
-    starts. guidance_scale, within guidance_interval: what one evaluation learns to do in place of
-    two; None for a stage that is drawn unguided. steps: the numbers of steps that it learns to be
-    enough, one after the other, as 16, 8, 4; the teacher of the first takes twice as many.
+    guidance_scale, within guidance_interval: what one evaluation learns to do in place of two; None
+    for a stage that is drawn unguided. steps: the numbers of ddim's steps that it learns to do
+    with, one after the other, as 16, 8, 4; the teacher of the first takes twice as many. See
+    model.training.distillation.
     """
 
-    teacher: str | None = None
     guidance_scale: Annotated[float, Field(gt=1)] | None = None
     guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
     steps: tuple[Positive, ...] = ()
@@ -136,17 +137,6 @@ class Distillation(_Table):
             raise ValueError("guidance_interval: the earlier time, nearer to the picture, is first")
         return self
 
-    @property
-    def guides(self) -> tuple[float, tuple[float, float]] | None:
-        """The scale and its interval; None where guidance is not distilled."""
-        scale = self.guidance_scale
-        return None if scale is None else (scale, self.guidance_interval)
-
-    @property
-    def rounds(self) -> int:
-        """Of training, each with a teacher of its own and an equal share of the images."""
-        return (self.guidance_scale is not None) + len(self.steps)
-
 
 class StageTraining(_Table):
     """A stage of the cascade, the base first.
@@ -156,7 +146,7 @@ class StageTraining(_Table):
     started from says, and of a new network squaredcos_cap_v2 and v_prediction. crop_px: of a
     super-resolution stage, the side of what it is trained on. max_aug_level: the most noise that
     its low-res input gets, as a fraction of the schedule. training: None takes the folder that
-    `network` names as it is. sampling: what cascade.json says of it.
+    `network` names as it is. sampling: what cascade.json says of it; distillation adds to that.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -176,6 +166,24 @@ class StageTraining(_Table):
     def _is_an_entry(cls, sampling: dict[str, Any]) -> dict[str, Any]:
         StageEntry.model_validate({**sampling, "path": "stage"})
         return sampling
+
+    @model_validator(mode="after")
+    def _can_be_distilled(self) -> "StageTraining":
+        if self.distillation is None:
+            return self
+        if self.training is None or self.lora is not None:
+            raise ValueError(
+                "distillation: needs a table `training`, and trains all weights: no lora"
+            )
+        if self.distillation.guidance_scale is not None:
+            for field in ("guidance_scale", "guidance_interval", "guidance_distilled"):
+                if field in self.sampling:
+                    raise ValueError(f"sampling.{field}: leave it out: guidance is distilled")
+        return self
+
+
+_FOLDERS = ("adapters", "cascade", "embeddings", "text")
+"""What has a folder of its own beside those of the stages."""
 
 
 class TrainingFile(_Table):
@@ -200,12 +208,47 @@ class TrainingFile(_Table):
         return self
 
     @model_validator(mode="after")
+    def _encoder_is_the_teachers(self) -> "TrainingFile":
+        if self.stages[0].distillation is not None and (
+            self.text.trained or self.text.path is None
+        ):
+            raise ValueError(
+                "text.path: a base is distilled with the text encoder that it was trained with,"
+                " frozen: name its folder, and leave out text.trained"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stages_grow(self) -> "TrainingFile":
         sizes = [stage.size_px for stage in self.stages]
         if sorted(set(sizes)) != sizes:
             raise ValueError("stages: each enlarges the one before, so that size_px grows")
-        if len({stage.name for stage in self.stages}) < len(self.stages):
-            raise ValueError("stages: each has a name of its own")
+        names = [stage.name for stage in self.stages]
+        if len({*names, *_FOLDERS}) < len(names) + len(_FOLDERS):
+            raise ValueError(
+                f"stages: each has a name of its own, and none is {', '.join(_FOLDERS)}"
+            )
+        adapters = [stage.lora.name for stage in self.stages if stage.lora is not None]
+        if len(set(adapters)) < len(adapters):
+            raise ValueError("lora.name: each stage's adapter has a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _crops_are_of_super_resolution(self) -> "TrainingFile":
+        for index, stage in enumerate(self.stages):
+            if stage.crop_px is not None and (index == 0 or stage.crop_px > stage.size_px):
+                raise ValueError(
+                    f"stages.{stage.name}.crop_px: is of a super-resolution stage, and at most its"
+                    " size_px"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _an_adapter_is_of_the_network_alone(self) -> "TrainingFile":
+        if self.stages[0].lora is not None and self.text.trained:
+            raise ValueError(
+                "text.trained: the text encoder has no part in a lora: leave one of them out"
+            )
         return self
 
 

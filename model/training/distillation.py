@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.errors import InvalidTraining
 from model.guidance import Threshold, guide, predicted_x0
-from model.plan import Step, StageSettings, plan
+from model.plan import StageSettings, Step, plan
 from model.samplers import Sampler
 from model.schedule import Schedule
 from model.training.data.examples import Batch

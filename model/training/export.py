@@ -4,17 +4,34 @@ import json
 import os
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, T5EncoderModel
 
-from model.loading.cascade_folder import CASCADE_FILE
+from model.errors import InvalidCascade, InvalidTraining
+from model.loading.cascade_folder import CASCADE_FILE, StageEntry, read_stage
+from model.loading.folder import Folder
 from model.training.lora import save_lora
 from model.training.stages import NewStage
 
 TEXT_FOLDER = "text"
+
+
+def check_served(stage: NewStage, sampling: dict[str, Any]) -> None:
+    """That what a stage will be written as can be served. Raises InvalidTraining."""
+    with TemporaryDirectory() as folder:
+        stage.unet.save_config(Path(folder) / "unet")
+        _save_schedulers(stage, Path(folder))
+        try:
+            read_stage(Folder(Path(folder)), StageEntry(**{**sampling, "path": folder}))
+        except InvalidCascade as error:
+            where = f"stages.{stage.told.name}"
+            raise InvalidTraining(str(error).replace(folder, where)) from error
 
 
 def export_stage(stage: NewStage, folder: Path) -> None:
@@ -34,12 +51,19 @@ def export_stage(stage: NewStage, folder: Path) -> None:
 
 
 def _save_network(unet: UNet2DConditionModel, folder: Path) -> None:
-    """As it is, but in float16: the network goes on being trained."""
-    half = {
-        name: weight.detach().to("cpu", torch.float16).contiguous()
-        for name, weight in unet.state_dict().items()
-    }
-    unet.save_pretrained(folder, state_dict=half)
+    unet.save_config(folder)
+    _save_half(unet, folder / "diffusion_pytorch_model.safetensors")
+
+
+def _save_half(network: nn.Module, file: Path) -> None:
+    """In float16, while the network stays as it is: it goes on being trained."""
+    weights: dict[str, Tensor] = {}
+    written: set[int] = set()
+    for name, weight in network.state_dict().items():
+        if weight.data_ptr() not in written:  # two names of one tensor
+            written.add(weight.data_ptr())
+            weights[name] = weight.detach().to("cpu", torch.float16).contiguous()
+    save_file(weights, file, {"format": "pt"})
 
 
 def _save_schedulers(stage: NewStage, folder: Path) -> None:
@@ -83,11 +107,8 @@ def _link(source: str, target: str) -> None:
 def export_text(tokenizer: PreTrainedTokenizerBase, encoder: T5EncoderModel, folder: Path) -> None:
     """Write a text encoder that was trained, in float16."""
     tokenizer.save_pretrained(folder / "tokenizer")
-    half = {
-        name: weight.detach().to("cpu", torch.float16).contiguous()
-        for name, weight in encoder.state_dict().items()
-    }
-    encoder.save_pretrained(folder / "text_encoder", state_dict=half)
+    encoder.config.save_pretrained(folder / "text_encoder")
+    _save_half(encoder, folder / "text_encoder" / "model.safetensors")
 
 
 def write_cascade(

@@ -1,4 +1,4 @@
-"""Looks at a stage while it is trained: its held-out error, sample pictures, and when to stop.
+"""Looks at a stage while it is trained: its held-out error and sample pictures.
 
 Knows nothing of how weights are stepped.
 """
@@ -14,15 +14,19 @@ from torch import Tensor, nn
 from model.cascade import to_pixels
 from model.training.config import Training
 from model.training.data.examples import Batch, Example
-from model.training.loop import Report
+from model.training.processes import computing_in
 from model.training.progress import Told
 from model.training.randomness import Draws
+from model.training.reports import Report
 
 Sample = Callable[[Sequence[Example]], Sequence[Tensor]]
 """Draws a picture, [3, S, S] in [-1, 1], for each example, with the weights as they are."""
 
 _SEED = 1
 """Of the noise that held-out examples get: the same at every look, so that looks compare."""
+
+_BATCH = 16
+"""One process looks, whatever a step's batch is."""
 
 
 class Look:
@@ -45,32 +49,27 @@ class Look:
         self._told = told
         self._sample = sample
         self._export = export
-        self._best = float("inf")
-        self._looks_since = 0
 
     def report(self, report: Report) -> None:
         self._told.report(report)
 
-    def look(self, step: int) -> bool:
-        """Measure and draw; true where `patience` is at its end."""
+    def look(self, step: int) -> float | None:
+        """Export, draw and measure; None where nothing is held out."""
         self._export()
         if self._held_out and self._training.samples:
             shown = self._held_out[: self._training.samples]
             self._keep_samples(step, shown, self._sample(shown))
-        return bool(self._held_out) and self._is_enough(step)
+        return self._measure(step) if self._held_out else None
 
-    def _is_enough(self, step: int) -> bool:
-        error = held_out_error(self._task, self._held_out, self._training)
+    def say(self, text: str) -> None:
+        self._told.say(text)
+
+    def _measure(self, step: int) -> float:
+        error = held_out_error(self._task, self._held_out, self._training.precision)
         self._told.scalars.add("held_out", error, step)
         self._told.keep({"step": step, "held_out": error})
         self._told.say(f"step {step}: held-out error {error:.5f}")
-        self._looks_since = 0 if error < self._best else self._looks_since + 1
-        self._best = min(self._best, error)
-        patience = self._training.patience
-        if patience is None or self._looks_since < patience:
-            return False
-        self._told.say(f"no better for {patience} looks than {self._best:.5f}: stopped")
-        return True
+        return error
 
     def _keep_samples(
         self, step: int, examples: Sequence[Example], drawn: Sequence[Tensor]
@@ -86,21 +85,17 @@ class Look:
 
 
 @torch.no_grad()
-def held_out_error(task: nn.Module, examples: Sequence[Example], training: Training) -> float:
+def held_out_error(task: nn.Module, examples: Sequence[Example], precision: str) -> float:
     """The mean squared error on all held-out examples, each with noise of its own."""
-    size = max(1, training.batch // training.accumulation)
+    device = next(task.parameters()).device
     total = 0.0
-    for start in range(0, len(examples), size):
-        positions = range(start, min(start + size, len(examples)))
-        batch = Batch.of([examples[position] for position in positions])
-        with torch.autocast(_device(task).type, torch.bfloat16, training.precision == "bf16"):
-            errors = task(batch, Draws.of(_SEED, positions, size))
+    for start in range(0, len(examples), _BATCH):
+        positions = range(start, min(start + _BATCH, len(examples)))
+        batch = Batch.of([examples[position] for position in positions]).to(device)
+        with computing_in(precision, device):
+            errors = task(batch, Draws.of(_SEED, positions, _BATCH))
         total += float(errors.plain.sum())
     return total / len(examples)
-
-
-def _device(task: nn.Module) -> torch.device:
-    return next(task.parameters()).device
 
 
 def _grid(pictures: Sequence[Tensor], columns: int = 4) -> np.ndarray:

@@ -1,77 +1,39 @@
 """The training loop: steps, averages, checkpoints that resume. Knows no data and no networks.
 
-accelerate says where and in which number type; everything random follows from seed and position.
+Everything random follows from seed and position.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from model.errors import InvalidTraining, TrainingFailed
 from model.training.checkpoints import Checkpoints
 from model.training.config import Training
 from model.training.data.examples import Batch
 from model.training.ema import AveragedWeights
+from model.training.feed import Feed, Movable, Part, Positioned, Share
+from model.training.interrupts import Interrupts
 from model.training.optimizers import new_optimizers, rate_scale, set_rates
+from model.training.patience import Patience
+from model.training.processes import computing_in, new_accelerator
 from model.training.randomness import Draws
+from model.training.reports import Since, Watcher
 from model.training.tasks import Errors
-
-
-@dataclass(frozen=True)
-class Report:
-    """How training stands after a step: means since the report before.
-
-    loss: of what is minimised; error: the plain mean squared error.
-    """
-
-    step: int
-    steps: int
-    batch: int
-    loss: float
-    error: float
-    rate: float
-    images_per_s: float
-
-    @property
-    def left_s(self) -> float:
-        return (self.steps - self.step) * self.batch / self.images_per_s
-
-
-class Movable(Protocol):
-    """A batch."""
-
-    def to(self, device: torch.device) -> Any: ...
-
-
-class Positioned(Protocol):
-    """Examples of any kind; see data.examples.Examples."""
-
-    def __getitem__(self, position: int) -> Any: ...
-
-
-class Watcher(Protocol):
-    """Who is told how training goes, on the main process."""
-
-    def report(self, report: Report) -> None: ...
-
-    def look(self, step: int) -> bool:
-        """Look at the averaged weights, which are in place; true ends training early."""
-        ...
 
 
 class Trainer:
     """Steps a task through its examples, from the last checkpoint in the folder, if there is one.
 
     task: (batch, draws) -> Errors; its weights that require gradients are trained. collate: makes
-    a batch of examples. workers: processes that read ahead.
+    a batch of examples. workers: processes that read ahead. of: what else a run cannot change
+    halfway, by the name of its field. Raises InvalidTraining where the checkpoint is of another
+    run.
     """
 
     def __init__(
@@ -82,24 +44,30 @@ class Trainer:
         folder: Path,
         workers: int = 0,
         collate: Callable[[list[Any]], Movable] = Batch.of,
+        of: Mapping[str, str] | None = None,
     ):
         self._training = training
-        self._examples = examples
-        self._workers = workers
-        self._collate = collate
-        self._accelerator = Accelerator(
-            mixed_precision=training.precision,
-            gradient_accumulation_steps=training.accumulation,
-        )
-        self._check_division()
+        self._feed = Feed(examples, collate, workers)
+        self._accelerator = new_accelerator()
+        if training.threads is not None:
+            torch.set_num_threads(training.threads)
         self._task = task
         self._wrapped, *self._optimizers = self._accelerator.prepare(
             task, *new_optimizers(task, training)
         )
         self._average = AveragedWeights(task, training.ema)
+        self._patience = Patience(training.patience)
+        self._folder = folder
         self._checkpoints = Checkpoints(folder / "checkpoints", training.keep)
+        self._of = {
+            "batch": str(training.batch),
+            "seed": str(training.seed),
+            "muon_rate": "none" if training.muon_rate is None else "given",
+            **(of or {}),
+        }
         self.step = 0
         self._resume()
+        self._saved = self.step
 
     @property
     def is_main(self) -> bool:
@@ -122,178 +90,152 @@ class Trainer:
         self._average.keep()
 
     def run(self, watcher: Watcher) -> None:
-        """Train to the end. An interrupt (Ctrl-C) is saved, then goes on its way.
+        """Train to the end. An interrupt (Ctrl-C) is saved after the step, then goes on its way.
 
-        Raises TrainingFailed that names the step where the loss is not finite.
+        Raises TrainingFailed that names the step where loss or gradient are not finite.
         """
-        try:
-            self._train(watcher)
-        finally:
-            self._save()
+        with Interrupts() as interrupts:
+            try:
+                self._train(watcher, interrupts)
+            finally:
+                self._save()
 
-    def _train(self, watcher: Watcher) -> None:
+    def _train(self, watcher: Watcher, interrupts: Interrupts) -> None:
+        if self._patience.is_out:
+            return
         training = self._training
         saved_at = time.monotonic()
-        since = _Since(self.step)
-        for parts in self._parts():
-            since.add(*self._train_step(parts))
+        since = Since(self.step)
+        for parts in self._feed.steps(self._share(), self.step, self.device):
+            since.add(self._train_step(parts))
             if self.step % training.report_every_steps == 0 or self.step == training.steps:
                 report = since.report(self.step, training, rate_scale(training, self.step - 1))
-                since = _Since(self.step)
+                since = Since(self.step)
                 if self.is_main:
                     watcher.report(report)
+            interrupts.raise_noted()
             if self.step % training.look_every_steps == 0 and self._look(watcher):
                 return
             if time.monotonic() - saved_at > training.checkpoint_every_s:
                 self._save()
                 saved_at = time.monotonic()
 
-    def _train_step(self, parts: list[tuple[Any, range]]) -> tuple[Tensor, Tensor]:
-        """One step of the optimizers; the mean loss and error of the whole batch."""
-        training, accelerator = self._training, self._accelerator
-        set_rates(self._optimizers, rate_scale(training, self.step))
-        losses: list[Tensor] = []
-        errors: list[Tensor] = []
-        for batch, positions in parts:
-            with accelerator.accumulate(self._wrapped):
-                draws = Draws.of(training.seed, positions, training.batch)
-                found: Errors = self._wrapped(batch, draws)
-                self._check_finite(found)
-                accelerator.backward(found.objective.mean())
-                losses.append(found.objective.detach().mean())
-                errors.append(found.plain.mean())
-                if accelerator.sync_gradients and training.clip is not None:
-                    accelerator.clip_grad_norm_(self._wrapped.parameters(), training.clip)
-                for optimizer in self._optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
-        mean = accelerator.reduce(
-            torch.stack([torch.stack(losses).mean(), torch.stack(errors).mean()]), "mean"
-        )
+    def _share(self) -> Share:
+        accelerator = self._accelerator
+        return Share(self._training, accelerator.process_index, accelerator.num_processes)
+
+    def _train_step(self, parts: list[Part]) -> Tensor:
+        """One step of the optimizers: [2], the mean loss and error of the whole batch."""
+        accelerator = self._accelerator
+        *earlier, last = parts
+        with accelerator.no_sync(self._wrapped):  # gradients go round once a step
+            means = [self._backward(*part) for part in earlier]
+        means.append(self._backward(*last))
+        mean: Tensor = accelerator.reduce(torch.stack(means).mean(dim=0), "mean")
+        self._clip(float(mean[0]))
+        set_rates(self._optimizers, rate_scale(self._training, self.step))
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self._average.update(self.step)
-        return mean[0], mean[1]
+        return mean
 
-    def _parts(self) -> Iterator[list[tuple[Any, range]]]:
-        """What is left to train on, a step at a time: this process's share of each, in parts."""
-        positions = _Again(self._positions)
-        loader = DataLoader(
-            _Dataset(self._examples),
-            batch_sampler=positions,
-            collate_fn=self._collate,
-            num_workers=self._workers,
-            persistent_workers=self._workers > 0,
-        )
-        parts: list[tuple[Any, range]] = []
-        for batch, each in zip(loader, positions, strict=True):
-            parts.append((batch.to(self.device), each))
-            if len(parts) == self._training.accumulation:
-                yield parts
-                parts = []
+    def _backward(self, batch: Movable, positions: range) -> Tensor:
+        """Add to the gradients: [2], the mean loss and error of a part."""
+        training = self._training
+        draws = Draws.of(training.seed, positions, training.batch)
+        draws.seed_dropout()
+        with computing_in(training.precision, self.device):
+            found: Errors = self._wrapped(batch, draws)
+        loss = found.objective.mean()
+        self._accelerator.backward(loss / training.accumulation)
+        return torch.stack([loss.detach(), found.plain.mean()])
 
-    def _positions(self) -> Iterator[range]:
-        training, accelerator = self._training, self._accelerator
-        size = training.batch // (accelerator.num_processes * training.accumulation)
-        for step in range(self.step, training.steps):
-            start = step * training.batch
-            start += accelerator.process_index * training.accumulation * size
-            for part in range(training.accumulation):
-                yield range(start + part * size, start + (part + 1) * size)
+    def _clip(self, loss: float) -> None:
+        """Clip the gradients. Those that are not finite fail before the weights see them.
+
+        So the checkpoint that is left is sound. All processes have the same, and fail together.
+        """
+        norm = self._accelerator.clip_grad_norm_(self._wrapped.parameters(), self._training.clip)
+        if not torch.isfinite(norm):
+            raise TrainingFailed(
+                f"the loss is {loss} and the norm of its gradient {float(norm)} at step"
+                f" {self.step + 1}: start again with a lower `rate` or `clip`, from an earlier"
+                " checkpoint where that is not enough (delete the last)"
+            )
 
     def _look(self, watcher: Watcher) -> bool:
-        """All processes stop together, when the main one says so."""
-        stop = torch.zeros((), device=self.device)
+        """Whether patience is out: all processes hear of the error that the main one found."""
+        found = torch.zeros(2, device=self.device)  # whether there is an error, and the error
         if self.is_main:
             with self.averaged():
-                stop += float(watcher.look(self.step))
-        return bool(self._accelerator.reduce(stop, "sum") > 0)
-
-    def _check_finite(self, errors: Errors) -> None:
-        """Before the weights are touched, so that the checkpoint that is left is sound."""
-        if not torch.isfinite(errors.objective).all():
-            raise TrainingFailed(
-                f"the loss is {float(errors.objective.mean())} at step {self.step + 1}: start again"
-                " from an earlier checkpoint (delete the last) with a lower `rate` or `clip`"
+                error = watcher.look(self.step)
+            if error is not None:
+                found += torch.tensor([1.0, error], device=self.device)
+        is_found, error = self._accelerator.reduce(found, "sum").tolist()
+        if is_found:
+            self._patience.note(error)
+        if self.is_main and self._patience.is_out:
+            watcher.say(
+                f"step {self.step}: stopped, since {self._patience.best:.5f} was not bettered"
             )
-
-    def _check_division(self) -> None:
-        training, processes = self._training, self._accelerator.num_processes
-        if training.batch % (processes * training.accumulation):
-            raise InvalidTraining(
-                f"batch: {training.batch} cannot be cut evenly for {processes} processes and"
-                f" {training.accumulation} parts (accumulation): take a multiple of"
-                f" {processes * training.accumulation}"
-            )
+        return self._patience.is_out
 
     def _save(self) -> None:
-        if not self.is_main:
+        if not self.is_main or self.step == self._saved:
             return
         state: dict[str, Any] = {
+            "of": self._of,
             "step": self.step,
-            "weights": {
-                name: weight.detach()
-                for name, weight in self._task.named_parameters()
-                if weight.requires_grad
-            },
+            "weights": {name: weight.detach() for name, weight in self._trained().items()},
             "average": self._average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "optimizers": [optimizer.state_dict()["state"] for optimizer in self._optimizers],
+            "patience": self._patience.state_dict(),
         }
         self._checkpoints.save(self.step, state)
+        self._saved = self.step
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        named = self._task.named_parameters()
+        return {name: weight for name, weight in named if weight.requires_grad}
 
     @torch.no_grad()
     def _resume(self) -> None:
         state = self._checkpoints.load()
-        if state is None:
-            return
-        self.step = state["step"]
-        weights = dict(self._task.named_parameters())
-        for name, value in state["weights"].items():
-            weights[name].copy_(value)
-        self._average.load_state_dict(state["average"])
-        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        if state is not None:
+            self._check_same(state)
+            self.step = state["step"]
+            for name, weight in self._trained().items():
+                weight.copy_(state["weights"][name])
+            self._average.load_state_dict(state["average"])
+            for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+                # Rates and decays are those of the training file, which may have been changed.
+                groups = optimizer.state_dict()["param_groups"]
+                optimizer.load_state_dict({"state": saved, "param_groups": groups})
+            self._patience.load_state_dict(state["patience"])
+        self._check_shared()
 
+    def _check_same(self, state: dict[str, Any]) -> None:
+        for field, now in self._of.items():
+            then = state["of"].get(field)
+            if then != now:
+                raise InvalidTraining(
+                    f"{field}: the run in {self._folder} was begun with {then}, and now it is"
+                    f" {now}: put it back, or delete that folder to begin anew"
+                )
+        shapes = {name: weight.shape for name, weight in self._trained().items()}
+        if shapes != {name: weight.shape for name, weight in state["weights"].items()}:
+            raise InvalidTraining(
+                f"network: the run in {self._folder} was begun with another one: put it back, or"
+                " delete that folder to begin anew"
+            )
 
-@dataclass(frozen=True)
-class _Again:
-    """What can be gone through more than once, side by side."""
-
-    begin: Callable[[], Iterator[Any]]
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.begin()
-
-
-class _Dataset(Dataset[Any]):
-    """Examples as a DataLoader reads them."""
-
-    def __init__(self, examples: Positioned):
-        self._examples = examples
-
-    def __getitem__(self, position: int) -> Any:
-        return self._examples[position]
-
-
-class _Since:
-    """What happened since a step."""
-
-    def __init__(self, step: int):
-        self._step = step
-        self._started = time.monotonic()
-        self._sums = torch.zeros(2)
-
-    def add(self, loss: Tensor, error: Tensor) -> None:
-        self._sums += torch.stack([loss, error]).cpu()
-
-    def report(self, step: int, training: Training, scale: float) -> Report:
-        steps, elapsed_s = step - self._step, time.monotonic() - self._started
-        loss, error = (self._sums / max(steps, 1)).tolist()
-        return Report(
-            step=step,
-            steps=training.steps,
-            batch=training.batch,
-            loss=loss,
-            error=error,
-            rate=training.rate * scale,
-            images_per_s=steps * training.batch / max(elapsed_s, 1e-9),
-        )
+    def _check_shared(self) -> None:
+        """Processes on several machines must see one folder."""
+        steps = self._accelerator.gather(torch.tensor([self.step], device=self.device))
+        if len(set(steps.tolist())) > 1:
+            raise InvalidTraining(
+                f"folder: {self._folder} is not the same one for all processes: give one that they"
+                " share"
+            )

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from model.training.loop import Report
+from model.training.reports import Report
 
 
 class Scalars:
@@ -68,6 +68,7 @@ class Told:
             disable=not sys.stderr.isatty(),
         )
         self._bar: TaskID | None = None
+        self._told_tenths = -1
 
     def __enter__(self) -> "Told":
         self._progress.start()
@@ -95,14 +96,17 @@ class Told:
         self.keep(asdict(report))
 
     def count(self, done: int, total: int) -> None:
-        """Of what is prepared before the first step."""
+        """Of what is prepared before the first step; told ten times, where there is no bar."""
         if self._bar is None:
             self._bar = self._progress.add_task(self._name, total=total, told="")
         self._progress.update(self._bar, completed=done, total=total)
+        tenth = done * 10 // total
+        if self._progress.disable and tenth != self._told_tenths:
+            self._told_tenths = tenth
+            self.say(f"{self._name}: {done} of {total}")
 
-    def look(self, step: int) -> bool:
+    def look(self, step: int) -> None:
         """Nothing is looked at."""
-        return False
 
     def keep(self, line: dict[str, Any]) -> None:
         """A line of log.jsonl."""

@@ -3,6 +3,7 @@
 So the same on however many devices, in however many parts, and after resuming.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Draws:
     def of(cls, seed: int, positions: range, batch: int) -> "Draws":
         """For the examples at some positions of one step of `batch` examples."""
         step = positions.start // batch
-        of_step = Generator().manual_seed((seed << 32) + step)
+        of_step = _generator(seed, step, batch)
         order = torch.randperm(batch, generator=of_step)
         strata = (order + torch.rand(batch, generator=of_step)) / batch
         start = positions.start - step * batch
@@ -46,13 +47,15 @@ class Draws:
         """[B, *shape] int64 in [0, limit)."""
         return self._each(lambda generator: torch.randint(limit, shape, generator=generator))
 
+    def seed_dropout(self) -> None:
+        """Whatever draws from torch's own generator, as dropout does, follows from them too."""
+        torch.manual_seed(self.generators[0].initial_seed())
+
     def _each(self, draw: Callable[[Generator], Tensor]) -> Tensor:
         return torch.stack([draw(generator) for generator in self.generators])
 
 
-_MIX = 0x9E3779B97F4A7C15
-"""An odd number near 2**64 divided by the golden ratio: neighbours become far apart."""
-
-
-def _generator(seed: int, position: int) -> Generator:
-    return Generator().manual_seed(((seed << 40) + position) * _MIX % 2**63)
+def _generator(*numbers: int) -> Generator:
+    """Far apart for numbers that are near; of a seed as it is, torch reads but the last 32 bits."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=4).digest()
+    return Generator().manual_seed(int.from_bytes(digest))

@@ -3,31 +3,37 @@
 The one place that knows all parts: data, text encoder, networks, loop, and what is written.
 """
 
+import gc
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch import Tensor
 
-from model.cascade import Cascade
 from model.errors import InvalidTraining
-from model.evaluation.drawing import draw_stage
+from model.loading.cascade_folder import StageEntry, TextEntry, read_stage, read_text
 from model.loading.folder import Folder, locate
-from model.training.config import StageTraining, TrainingFile
-from model.training.data.examples import Batch, Example, Examples
+from model.placement import TEXT
+from model.training.config import StageTraining, Training, TrainingFile
+from model.training.data.examples import Example, Examples
 from model.training.data.sources import open_data
-from model.training.export import copy_stage, export_stage, write_cascade
+from model.training.export import TEXT_FOLDER, check_served, copy_stage, export_stage, write_cascade
 from model.training.look import Look
 from model.training.loop import Trainer
 from model.training.lora import add_lora
+from model.training.processes import check_processes
 from model.training.progress import Told
+from model.training.rounds import check_distillation, rounds, sampling
+from model.training.samples import draw_samples
 from model.training.stages import NewStage, check_stage, new_stage
-from model.training.tasks import BaseTask, Denoising, StageTask, SuperResolutionTask, downsampled
+from model.training.tasks import BaseTask, Denoising, StageTask, SuperResolutionTask
 from model.training.texts import FrozenTexts, LiveTexts, Texts
-from model.trajectory import TextCondition
 
-TEXT = "text"
+_Data = tuple[Examples, Sequence[Example], Sequence[str] | None]
+"""What is trained on, what is held out, and all captions where they are finite."""
+
 _HELD_OUT = 256
 """Held-out examples that are looked at; more would take long and tell little."""
 
@@ -38,10 +44,12 @@ def train(told: TrainingFile, beside: Path, wanted: Collection[str] = ()) -> Pat
     beside: what networks and text encoders are relative to. wanted: names of stages, or `text`;
     none is all, in turn. Raises InvalidTraining, InvalidCascade and TrainingFailed.
     """
-    names = [TEXT, *(stage.name for stage in told.stages)]
+    names = [stage.name for stage in told.stages]
+    if told.text.training is not None:
+        names.insert(0, TEXT)
     if unknown := set(wanted) - set(names):
         raise InvalidTraining(
-            f"there is no stage {', '.join(sorted(unknown))}: there are {', '.join(names)}"
+            f"there is no stage {', '.join(sorted(unknown))} to train: there are {', '.join(names)}"
         )
     return _Run(told, beside).train(set(wanted) or set(names))
 
@@ -53,22 +61,58 @@ class _Run:
         self._cascade = told.folder / "cascade"
 
     def train(self, wanted: set[str]) -> Path:
-        texts = self._texts()
-        for index, told in enumerate(self._told.stages):  # hours before the last one is made
-            check_stage(told, texts.width, index == 0, self._beside.path)
-        for index, told in enumerate(self._told.stages):
-            if told.name not in wanted:
-                continue
-            stage = new_stage(told, texts.width, index == 0, self._beside.path)
+        stages = [(i, told) for i, told in enumerate(self._told.stages) if told.name in wanted]
+        self._check()
+        pictures = self._pictures([told for _, told in stages])
+        texts = self._texts(wanted)
+        for index, told in stages:
             if told.training is not None:
-                self._train_stage(stage, texts, index)
-            else:
-                self._take(stage)
-            self._describe(texts)
+                data = pictures.get(told.name) or _scenes(told, told.training)
+                self._train_stage(told, told.training, texts, data, index)
+            elif PartialState().is_main_process:
+                self._take(told)
+                self._describe(texts)
+            gc.collect()  # what was trained refers to itself, and takes the next one's memory
+        PartialState().wait_for_everyone()
         return self._cascade
 
-    def _texts(self) -> Texts:
-        told = self._told.text
+    def _check(self) -> None:
+        """That all can be trained and served, before hours are spent."""
+        check_processes(self._told)
+        text_width = self._text_width()
+        for index, told in enumerate(self._told.stages):
+            stage = check_stage(told, text_width, index == 0, self._beside.path)
+            check_distillation(told, self._beside.path)
+            check_served(stage, told.sampling)
+
+    def _pictures(self, stages: Sequence[StageTraining]) -> dict[str, _Data]:
+        """By the stage that they are for; scenes, being drawn, are none."""
+        found: dict[str, _Data] = {}
+        for told in stages:
+            if told.training is None or self._told.data.source == "scenes":
+                continue
+            pictures, held_out = open_data(self._told.data, told.size_px, told.training.seed)
+            shown = held_out[:: max(1, len(held_out) // _HELD_OUT)]
+            found[told.name] = pictures, shown, (*pictures.captions, *shown.captions)
+        return found
+
+    def _text_width(self) -> int:
+        path = self._told.text.path
+        if path is None:
+            from model.picture_book.networks import TEXT_WIDTH
+
+            return TEXT_WIDTH
+        return read_text(TextEntry(path=path), locate(path, beside=self._beside)).width
+
+    def _texts(self, wanted: set[str]) -> Texts:
+        told, base = self._told.text, self._told.stages[0].name
+        if told.trained and base not in wanted:  # it is a part of what was trained then
+            kept = self._cascade / TEXT_FOLDER
+            if not kept.is_dir():
+                raise InvalidTraining(
+                    f"text.trained: train {base} first: the encoder is a part of it"
+                )
+            return LiveTexts.load(told.model_copy(update={"trained": False}), Folder(kept))
         if told.path is None:
             from model.picture_book.training import reading_encoder  # it draws, with resvg
 
@@ -77,51 +121,58 @@ class _Run:
         folder = locate(told.path, beside=self._beside)
         if told.trained or self._told.data.source == "scenes":
             return LiveTexts.load(told, folder)
-        with Told(TEXT, self._told.folder / TEXT) as shown:
-            return FrozenTexts(told, folder, self._told.folder / "embeddings", shown.count)
+        return FrozenTexts(told, folder, self._told.folder / "embeddings")
 
-    def _train_stage(self, stage: NewStage, texts: Texts, index: int) -> None:
-        told = stage.told
-        assert told.training is not None
+    def _train_stage(
+        self, told: StageTraining, training: Training, texts: Texts, data: _Data, index: int
+    ) -> None:
+        torch.manual_seed(training.seed)  # new weights follow from it
+        stage = new_stage(told, texts.width, index == 0, self._beside.path)
         folder = self._told.folder / told.name
-        if told.training.threads is not None:
-            torch.set_num_threads(told.training.threads)
         low_res_px = self._told.stages[index - 1].size_px if index else None
-        task, examples, held_out = self._task(stage, texts, low_res_px)
-        trainer = Trainer(task, examples, told.training, folder, self._told.data.workers)
-        with Told(told.name, folder) as shown:
+        task, examples, held_out = self._task(stage, training, texts, data, low_res_px)
 
-            def export() -> None:
-                self._cascade.mkdir(parents=True, exist_ok=True)
-                export_stage(stage, self._cascade / _place(told))
-                self._describe(texts)
+        def export() -> None:
+            self._cascade.mkdir(parents=True, exist_ok=True)
+            export_stage(stage, self._cascade / _place(told))
+            self._describe(texts)
 
-            def sample(examples: Sequence[Example]) -> Sequence[Tensor]:
-                return _draw(self._cascade, task, examples, low_res_px)
+        def sample(examples: Sequence[Example]) -> Sequence[Tensor]:
+            placed = Folder(self._cascade / told.name)
+            entry = StageEntry(path=told.name, **sampling(told, folder))
+            return draw_samples(task, read_stage(placed, entry).spec, examples, low_res_px)
 
-            look = Look(task, held_out, told.training, folder, shown, sample, export)
-            trainer.run(look)
-        if trainer.is_main:
-            with trainer.averaged():
+        for part in rounds(stage, task, folder):
+            trainer = Trainer(
+                part.task, examples, part.training, part.folder, self._told.data.workers, of=part.of
+            )
+            with Told(part.name, part.folder) as shown:
+                look = Look(part.task, held_out, part.training, part.folder, shown, sample, export)
+                trainer.run(look)
+            trainer.keep_averages()
+            if trainer.is_main:
                 export()
 
     def _task(
-        self, stage: NewStage, texts: Texts, low_res_px: int | None
+        self,
+        stage: NewStage,
+        training: Training,
+        texts: Texts,
+        data: _Data,
+        low_res_px: int | None,
     ) -> tuple[StageTask, Examples, Sequence[Example]]:
         told, dropout = stage.told, self._told.text.dropout
-        assert told.training is not None
-        examples, held_out, captions = self._examples(told.size_px, told.training.seed)
+        if told.distillation is not None and told.distillation.guidance_scale is not None:
+            dropout = 0.0  # what it comes to without text is not asked of it again
+        examples, held_out, captions = data
         conditions = None
         if stage.text_width is not None:
             examples, held_out, conditions = texts.condition(examples, held_out, captions)
         if told.lora is not None:
             add_lora(stage.unet, told.lora.rank, told.lora.alpha or told.lora.rank)
-        denoising = Denoising(
-            stage.schedule, stage.prediction, told.training.weighting, told.training.gamma
-        )
+        denoising = Denoising(stage.schedule, stage.prediction, training.weighting, training.gamma)
         if low_res_px is None:
-            if conditions is None:
-                raise InvalidTraining(f"stages.{told.name}.network: a base must take text")
+            assert conditions is not None, "check_stage saw to it"
             return BaseTask(stage.unet, denoising, conditions, dropout), examples, held_out
         task = SuperResolutionTask(
             stage.unet,
@@ -131,29 +182,16 @@ class _Run:
             told.max_aug_level,
             conditions,
             dropout,
+            stage.noising_schedule,
         )
         return task, examples, held_out
 
-    def _examples(
-        self, size_px: int, seed: int
-    ) -> tuple[Examples, Sequence[Example], Sequence[str] | None]:
-        """What is trained on, what is held out, and all captions where they are finite."""
-        if self._told.data.source == "scenes":
-            from model.picture_book.examples import SceneExamples, held_out_examples
-
-            return SceneExamples(size_px, seed), held_out_examples(size_px, _HELD_OUT), None
-        pictures, held_out = open_data(self._told.data, size_px, seed)
-        shown = held_out[:: max(1, len(held_out) // _HELD_OUT)]
-        return pictures, shown, (*pictures.captions, *shown.captions)
-
-    def _take(self, stage: NewStage) -> None:
+    def _take(self, told: StageTraining) -> None:
         """A stage that is not trained comes along as it is."""
-        if stage.started_from is None:
-            raise InvalidTraining(
-                f"stages.{stage.told.name}: without a table `training` its network has to be the"
-                " folder of a trained one"
-            )
-        copy_stage(stage.started_from.path, self._cascade / stage.told.name)
+        copy_stage(self._started(told).path, self._cascade / told.name)
+
+    def _started(self, told: StageTraining) -> Folder:
+        return locate(str(told.network), beside=self._beside)
 
     def _describe(self, texts: Texts) -> None:
         """cascade.json, of the stages that there are, up to the first that is missing."""
@@ -164,38 +202,26 @@ class _Run:
             if not path.exists():
                 break
             if told.lora is None:
-                stages.append({"path": told.name, **told.sampling})
+                said = sampling(told, self._told.folder / told.name)
+                stages.append({"path": told.name, **said})
                 continue
-            started = locate(str(told.network), beside=self._beside)
-            copy_stage(started.path, self._cascade / told.name)
+            self._take(told)
             stages.append({"path": told.name, **told.sampling})
             name = told.lora.name
             adapters.append({"name": name, "path": _place(told), "stage": str(told.size_px)})
+        if not stages:  # a later one may be trained before the base
+            return
         others = {"adapters": adapters} if adapters else {}
         write_cascade(self._cascade, self._told.name, texts.export(self._cascade), stages, **others)
+
+
+def _scenes(told: StageTraining, training: Training) -> _Data:
+    from model.picture_book.examples import SceneExamples, held_out_examples  # with resvg
+
+    scenes = SceneExamples(told.size_px, training.seed)
+    return scenes, held_out_examples(told.size_px, _HELD_OUT), None
 
 
 def _place(told: StageTraining) -> str:
     """Where in the cascade's folder a stage is written, or its adapter."""
     return told.name if told.lora is None else f"adapters/{told.lora.name}"
-
-
-@torch.no_grad()
-def _draw(
-    cascade: Path, task: StageTask, examples: Sequence[Example], low_res_px: int | None
-) -> Sequence[Tensor]:
-    """What the cascade, as it was just written, draws for each example's caption."""
-    size = str(examples[0].picture.shape[-1])
-    (stage,) = Cascade.load(cascade, stages=[size]).stages
-    batch = Batch.of(examples)
-    conditions = getattr(task, "conditions", None)
-    if conditions is None:
-        prompts = empty = torch.zeros(len(examples), 1, 1)
-    else:
-        kept, dropped = (torch.full((len(examples),), drop) for drop in (False, True))
-        prompts, empty = conditions(batch, kept).cpu(), conditions(batch, dropped).cpu()
-    texts = [TextCondition(each, no) for each, no in zip(prompts, empty, strict=True)]
-    low_res: Sequence[Tensor | None] = [None] * len(examples)
-    if low_res_px is not None:
-        low_res = list(downsampled(batch.pictures, low_res_px))
-    return draw_stage(stage, texts, range(len(examples)), low_res)

@@ -23,7 +23,8 @@ from model.training.presets import PRESETS, build, network_config
 class NewStage:
     """A stage's network, float32 on the CPU, and the process it is trained to reverse.
 
-    started_from: the folder that its weights are from; None where they are new.
+    started_from: the folder that its weights are from; None where they are new. noising_schedule:
+    of a super-resolution stage's low-res input, where a folder says so.
     """
 
     told: StageTraining
@@ -32,25 +33,46 @@ class NewStage:
     prediction: Prediction
     text_width: int | None
     started_from: Folder | None
+    noising_schedule: Schedule | None = None
 
 
 def new_stage(told: StageTraining, text_width: int, is_base: bool, beside: Path) -> NewStage:
     """Make a stage's network. Raises InvalidTraining or InvalidCascade that names what is wrong."""
-    started = _folder(told.network, beside)
-    stage = _from_config(told, text_width) if started is None else _from_folder(told, started)
+    stage = _new_stage(told, text_width, is_base, beside, "cpu")
+    if stage.started_from is not None:
+        files = find_weights(stage.started_from / "unet", "diffusion_pytorch_model", half=False)
+        fill(stage.unet, files, as_placed(torch.device("cpu"), torch.float32))
+        stage.unet.train().requires_grad_(True)  # it was filled as what is only served
+    return stage
+
+
+def check_stage(told: StageTraining, text_width: int, is_base: bool, beside: Path) -> NewStage:
+    """That new_stage() would succeed; takes no time and no memory. Raises likewise.
+
+    Returns what it would make, without weights.
+    """
+    return _new_stage(told, text_width, is_base, beside, "meta")
+
+
+def _new_stage(
+    told: StageTraining, text_width: int, is_base: bool, beside: Path, device: str
+) -> NewStage:
+    """A new network is on the device; a folder's waits for its weights."""
+    try:
+        started = network_folder(told.network, beside)
+        if started is None:
+            stage = _from_config(told, text_width, device)
+        else:
+            stage = _from_folder(told, started)
+    except InvalidTraining as error:
+        raise InvalidTraining(f"stages.{told.name}.{error}") from error
     _check(stage, text_width, is_base)
     _tune_for_cpu(stage.unet)
     return stage
 
 
-def check_stage(told: StageTraining, text_width: int, is_base: bool, beside: Path) -> None:
-    """That new_stage() would succeed; takes no time and no memory. Raises likewise."""
-    if _folder(told.network, beside) is None:
-        with torch.device("meta"):
-            new_stage(told, text_width, is_base, beside)
-
-
-def _folder(network: str | dict[str, Any], beside: Path) -> Folder | None:
+def network_folder(network: str | dict[str, Any], beside: Path) -> Folder | None:
+    """The stage's folder that a training file names; None where its network is to be new."""
     if not isinstance(network, str) or network in PRESETS:
         return None
     if "/" in network or (beside / network).exists():
@@ -61,15 +83,13 @@ def _folder(network: str | dict[str, Any], beside: Path) -> Folder | None:
     )
 
 
-def _from_config(told: StageTraining, text_width: int) -> NewStage:
+def _from_config(told: StageTraining, text_width: int, device: str) -> NewStage:
     network = told.network
     config = network_config(network, text_width) if isinstance(network, str) else dict(network)
     config = {field: None if value == "none" else value for field, value in config.items()}
     config["sample_size"] = told.size_px
-    try:
+    with torch.device(device):
         unet = build(config)
-    except InvalidTraining as error:
-        raise InvalidTraining(f"stages.{told.name}.network: {error}") from error
     return NewStage(
         told=told,
         unet=unet.to(memory_format=torch.channels_last),
@@ -81,17 +101,14 @@ def _from_config(told: StageTraining, text_width: int) -> NewStage:
 
 
 def _from_folder(told: StageTraining, folder: Folder) -> NewStage:
+    for field in ("beta_schedule", "prediction"):
+        if getattr(told, field) is not None:
+            raise InvalidTraining(f"{field}: is as {folder} says: leave it out")
     placed = read_stage(folder, StageEntry(path=str(folder)))
     path = (folder / "unet").path
     unet = without_weights(
         path, lambda: UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(path))
     )
-    files = find_weights(folder / "unet", "diffusion_pytorch_model", half=False)
-    fill(unet, files, as_placed(torch.device("cpu"), torch.float32))
-    if told.beta_schedule is not None or told.prediction is not None:
-        raise InvalidTraining(
-            f"stages.{told.name}: beta_schedule and prediction are as {folder} says: leave them out"
-        )
     return NewStage(
         told=told,
         unet=unet,
@@ -99,11 +116,17 @@ def _from_folder(told: StageTraining, folder: Folder) -> NewStage:
         prediction=placed.spec.prediction,
         text_width=placed.text_width,
         started_from=folder,
+        noising_schedule=placed.spec.noising_schedule,
     )
 
 
 def _check(stage: NewStage, text_width: int, is_base: bool) -> None:
-    name, config = stage.told.name, _described(stage.unet)
+    told, name, config = stage.told, stage.told.name, _described(stage.unet)
+    if stage.started_from is None and (told.training is None or told.lora is not None):
+        raise InvalidTraining(
+            f"stages.{name}.network: must be the folder of a trained stage, where there is no table"
+            " `training`, or where a `lora` adapts it"
+        )
     if config.is_super_resolution == is_base:
         needed = 3 if is_base else 6
         raise InvalidTraining(
@@ -114,6 +137,10 @@ def _check(stage: NewStage, text_width: int, is_base: bool) -> None:
         raise InvalidTraining(
             f"stages.{name}.size_px: is {stage.told.size_px}, and the network's sample_size"
             f" {config.sample_size}: make them equal"
+        )
+    if is_base and stage.text_width is None:
+        raise InvalidTraining(
+            f"stages.{name}.network: a base must take text: give it CrossAttn blocks"
         )
     if stage.text_width not in (None, text_width):
         raise InvalidTraining(

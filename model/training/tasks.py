@@ -40,7 +40,6 @@ class Denoising:
         """[B] float32."""
         return self.schedule.alpha_bar.float()[timesteps]
 
-
     def errors(self, predicted: Tensor, wanted: Tensor, alpha_bar: Tensor) -> Errors:
         """Of predictions, [B, 3, H, W], made at noise levels of alpha_bar: [B]."""
         plain = (predicted - wanted).square().mean(dim=(1, 2, 3))
@@ -117,7 +116,8 @@ class SuperResolutionTask(StageTask):
     Noise conditioning augmentation: Ho et al. 2022, "Cascaded diffusion models", sec. 4.2; the
     level is the network's class label. conditions: None for a network that sees no text.
     low_res_px: the side of the low-res picture that the whole picture is made of. crop_px: None
-    trains on whole pictures. max_aug_level: in [0, 1], a fraction of the schedule.
+    trains on whole pictures. max_aug_level: in [0, 1], a fraction of the schedule `noising`, that
+    of the low-res input; None is the one of the denoising.
     """
 
     def __init__(
@@ -129,8 +129,10 @@ class SuperResolutionTask(StageTask):
         max_aug_level: float = 0.4,
         conditions: Conditions | None = None,
         dropout: float = 0.1,
+        noising: Schedule | None = None,
     ):
         super().__init__(unet, denoising, conditions)
+        self._noising = noising or denoising.schedule
         self._low_res_px = low_res_px
         self._crop_px = crop_px
         self._max_aug_level = max_aug_level
@@ -138,9 +140,10 @@ class SuperResolutionTask(StageTask):
 
     def given(self, batch: Batch, draws: Draws) -> Given:
         x0, low_res = self._crops(batch.pictures, draws)
-        noise_level = self.denoising.timesteps(draws.uniform() * self._max_aug_level)
+        levels = draws.uniform() * self._max_aug_level * self._noising.train_steps
+        noise_level = levels.long()
         noise = draws.normal(*low_res.shape[1:]).to(low_res.device)
-        alpha_bar = self.denoising.alpha_bar(noise_level).to(low_res.device)
+        alpha_bar = self._noising.alpha_bar.float()[noise_level].to(low_res.device)
         low_res = add_noise(low_res, noise, alpha_bar)
         text = None
         if self.conditions is not None:
@@ -164,9 +167,7 @@ class SuperResolutionTask(StageTask):
         return crops[:, :3], crops[:, 3:]
 
 
-def predict(
-    unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, given: Given
-) -> Tensor:
+def predict(unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, given: Given) -> Tensor:
     """The network's prediction, [B, 3, S, S] float32, for noisy pictures at timesteps: [B]."""
     inputs = noisy if given.low_res is None else torch.cat([noisy, given.low_res], dim=1)
     output: Tensor = unet(

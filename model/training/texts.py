@@ -4,23 +4,24 @@ A frozen one's embeddings of a folder's captions are computed once; captions wit
 of an encoder that is trained too, are encoded as they come. Knows nothing of U-Nets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from accelerate import PartialState
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
 
 from model.loading.cascade_folder import TextEntry, read_text
 from model.loading.folder import Folder
-from model.placement import Placements
+from model.placement import TEXT, Placements
 from model.text import TextEncoder
 from model.training.conditions import Conditions, Encoded, Precomputed
 from model.training.config import Text
 from model.training.data.embeddings import embed_captions, with_embeddings
 from model.training.data.examples import Example, Examples
 from model.training.export import TEXT_FOLDER, copy_text, export_text
+from model.training.progress import Told
 
-Progress = Callable[[int, int], None]
 Conditioned = tuple[Examples, Sequence[Example], Conditions]
 """What is trained on, what is held out, and the module that turns their captions into text."""
 
@@ -44,25 +45,28 @@ class Texts(Protocol):
 class FrozenTexts:
     """An encoder that stays as it is, in a folder; embeddings are kept in `cache`."""
 
-    def __init__(self, told: Text, folder: Folder, cache: Path, progress: Progress):
+    def __init__(self, told: Text, folder: Folder, cache: Path):
         spec = read_text(TextEntry(path=str(folder), max_tokens=told.max_tokens), folder)
         self.width = spec.width
         self._said = {"max_tokens": spec.max_tokens, "lowercase": spec.lowercase}
-        self._encoder = TextEncoder(spec, Placements.parse("auto", ()).of("text"), keep=False)
+        self._encoder = TextEncoder(
+            spec, Placements.parse(str(PartialState().device), ()).of(TEXT), keep=False
+        )
         self._folder = folder
         self._cache = cache
-        self._progress = progress
 
     def condition(
         self, examples: Examples, held_out: Sequence[Example], captions: Sequence[str] | None
     ) -> Conditioned:
         assert captions is not None, "captions without end are encoded as they come"
-        embeddings = embed_captions(
-            captions,
-            self._encoder,
-            self._cache,
-            self._progress,
-        )
+        processes = PartialState()
+        with Told(TEXT, self._cache) as shown:
+            own = captions[processes.process_index :: processes.num_processes]
+            embed_captions(own, self._encoder, self._cache, shown.count)
+            processes.wait_for_everyone()
+            embeddings = embed_captions(
+                captions, self._encoder, self._cache, lambda done, total: None
+            )
         self._encoder.release()
         return (
             with_embeddings(examples, embeddings),

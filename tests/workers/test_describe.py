@@ -1,5 +1,7 @@
 """What the API is told of a loaded cascade, and what the model is told of a job."""
 
+import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +28,19 @@ def test_the_card_has_what_each_stage_is_and_its_defaults(cascade: Cascade) -> N
     assert set(base.samplers) >= {"ddpm", "ddim", "dpmpp"}
     assert (base.guidance_interval, base.aug_level, upper.aug_level) == ((0.0, 1.0), None, 0.25)
     assert card.known_words == ("a", "cat", "dog", "red", "apple")
+
+
+def test_the_card_says_where_guidance_is_part_of_the_network(
+    tiny_cascade: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_cascade, tmp_path / "distilled"))
+    file = folder / "cascade.json"
+    told = json.loads(file.read_text())
+    told["stages"][0] = {"path": "base", "guidance_distilled": True}
+    file.write_text(json.dumps(told))
+    card = describe(Cascade.load(folder, "cpu,float32", stages=["16"]), WorkerSettings())
+    assert [stage.guidance_distilled for stage in card.stages] == [True, False]
+    assert card.stages[0].guidance_scale == 1.0
 
 
 def test_a_worker_tells_where_its_own_stages_run(cascade: Cascade) -> None:

@@ -32,6 +32,8 @@ class StageCard(Record):
     guidance_scale: float
     max_guidance_scale: float
     guidance_interval: Interval = (0.0, 1.0)
+    guidance_distilled: bool = False
+    """Whether the network draws as if guided: then guidance_scale is 1 and no other."""
     sampler: str
     samplers: tuple[str, ...] = Field(min_length=1)
     aug_level: float | None = Field(default=None, ge=0, le=1)

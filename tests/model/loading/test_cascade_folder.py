@@ -57,6 +57,17 @@ def test_cascade_json_sets_a_stage_otherwise(folder: Path) -> None:
     assert read_cascade(folder).stages[1].spec.defaults == expected
 
 
+def test_a_stage_that_draws_as_if_guided_is_not_guided_again(folder: Path) -> None:
+    distilled: dict[str, Any] = {"path": "one", "guidance_distilled": True}
+    change(folder / "cascade.json", stages=[distilled, "two"])
+    base, larger = (stage.spec for stage in read_cascade(folder).stages)
+    assert (base.guidance_distilled, base.defaults.guidance_scale) == (True, 1.0)
+    assert (larger.guidance_distilled, larger.defaults.guidance_scale) == (False, 4.0)
+    change(folder / "cascade.json", stages=[distilled | {"guidance_scale": 2.0}, "two"])
+    with pytest.raises(InvalidCascade, match=r"cascade.json.*guidance_scale: is 1 where"):
+        read_cascade(folder)
+
+
 def test_a_pipelines_folder_is_a_cascade_of_one_stage(if_folders: Path) -> None:
     spec = read_cascade(if_folders / "one")
     assert (spec.name, spec.stage_names, spec.text.lowercase) == ("one", ("20",), True)

@@ -1,0 +1,43 @@
+"""Where a run computes, by accelerate: on one device, or on several, the whole network on each."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from accelerate import Accelerator
+
+from model.errors import InvalidTraining
+from model.training.config import TrainingFile
+from model.training.feed import Share
+
+_SHARDING = ("DEEPSPEED", "FSDP", "MEGATRON_LM")
+
+
+def check_processes(told: TrainingFile) -> None:
+    """That they can run every stage, before the first one is trained. Raises InvalidTraining."""
+    accelerator = new_accelerator()
+    if accelerator.distributed_type in _SHARDING:
+        raise InvalidTraining(
+            f"accelerate is set to {accelerator.distributed_type}, and a network is trained whole"
+            " on each device: choose multi-GPU without it in `accelerate config`, and where memory"
+            " is short, a higher `accumulation`"
+        )
+    trainings = {f"stages.{stage.name}.training": stage.training for stage in told.stages}
+    for where, training in {"text.training": told.text.training, **trainings}.items():
+        if training is not None:
+            try:
+                Share(training, processes=accelerator.num_processes)
+            except InvalidTraining as error:
+                raise InvalidTraining(f"{where}.{error}") from error
+
+
+def new_accelerator() -> Accelerator:
+    """What moves networks and gradients between devices.
+
+    Neither the number type nor accumulation is its business: it has one of each for all stages.
+    """
+    return Accelerator(mixed_precision="no")
+
+
+def computing_in(precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """Forwards within compute in bfloat16 where that is safe, if `precision` is bf16."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

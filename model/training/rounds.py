@@ -1,0 +1,142 @@
+"""The rounds in which a stage is trained: one, or a course of distillation where students teach."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from model.errors import InvalidTraining
+from model.guidance import Prediction
+from model.loading.cascade_folder import PlacedStage, StageEntry, read_stage
+from model.loading.folder import Folder
+from model.samplers import Sampler
+from model.training.config import Distillation, StageTraining, Training
+from model.training.distillation import GuidanceDistillation, ProgressiveDistillation, Strides
+from model.training.stages import NewStage, network_folder
+from model.training.tasks import StageTask
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a Trainer is to step, for how long, and the folder it keeps.
+
+    of: what cannot change once it is begun; see Trainer.
+    """
+
+    name: str
+    task: nn.Module
+    training: Training
+    folder: Path
+    of: Mapping[str, str]
+
+
+def rounds(stage: NewStage, task: StageTask, folder: Path) -> Iterator[Round]:
+    """The rounds of a stage, one after the other. task: of its network.
+
+    Each is asked for when the one before is done and its averaged weights are kept: they teach it.
+    """
+    told = stage.told
+    assert told.training is not None, "a stage without is taken as it is"
+    of = {"prediction": str(stage.prediction), "beta_schedule": stage.schedule.beta_schedule}
+    if told.distillation is None:
+        yield Round(told.name, task, told.training, folder, of)
+        return
+    course = _course(told.distillation)
+    for i, steps in enumerate(course):
+        name = _name(steps)
+        training = told.training.model_copy(
+            update={
+                "images": -(-told.training.images // len(course)),
+                "seed": told.training.seed
+                + (steps or 0),  # else all rounds would see the same noise
+            }
+        )
+        yield Round(
+            name=f"{told.name}/{name}",
+            task=_distilled(stage, task, steps),
+            training=training,
+            folder=folder / name,
+            of=of | {"distillation": _learned(told.distillation, course[: i + 1])},
+        )
+
+
+def _course(told: Distillation) -> list[int | None]:
+    """The steps that students take; None where one learns guidance, first of all.
+
+    Where it came last, every step of a teacher would be of two evaluations.
+    """
+    return [*([] if told.guidance_scale is None else [None]), *told.steps]
+
+
+def _name(steps: int | None) -> str:
+    return "guidance" if steps is None else f"{steps}-steps"
+
+
+def _learned(told: Distillation, course: list[int | None]) -> str:
+    """All that a student has been taught when it is through with these rounds."""
+    guidance = f"guidance_scale {told.guidance_scale} within {told.guidance_interval}"
+    return ", ".join(guidance if steps is None else f"{steps} steps" for steps in course)
+
+
+def _distilled(stage: NewStage, student: StageTask, steps: int | None) -> nn.Module:
+    """A round's task: the network as it stands is the teacher."""
+    told, teacher = stage.told.distillation, deepcopy(stage.unet)
+    assert told is not None
+    if steps is not None:
+        assert stage.started_from is not None, "check_distillation saw to it"
+        threshold = _placed(stage.started_from).spec.threshold
+        return ProgressiveDistillation(student, teacher, steps, threshold)
+    assert told.guidance_scale is not None
+    return GuidanceDistillation(student, teacher, told.guidance_scale, told.guidance_interval)
+
+
+def check_distillation(told: StageTraining, beside: Path) -> None:
+    """That what a stage's table `distillation` says can be done; loads no weights.
+
+    Raises InvalidTraining and InvalidCascade.
+    """
+    if told.distillation is None:
+        return
+    where = f"stages.{told.name}"
+    folder = network_folder(told.network, beside)
+    if folder is None:
+        raise InvalidTraining(
+            f"{where}.network: what is distilled was trained before: name that stage's folder"
+        )
+    placed = _placed(folder)
+    if told.distillation.guidance_scale is not None and placed.text_width is None:
+        raise InvalidTraining(
+            f"{where}.distillation.guidance_scale: the network takes no text: leave it out"
+        )
+    if told.distillation.steps and placed.spec.prediction is Prediction.EPSILON:
+        raise InvalidTraining(
+            f"{where}.distillation.steps: a first step from pure noise cannot be told as epsilon"
+            " (Salimans & Ho 2022, sec. 4): train the teacher with v_prediction"
+        )
+    for steps in told.distillation.steps:
+        try:
+            Strides.of(placed.spec.schedule, steps)
+        except InvalidTraining as error:
+            raise InvalidTraining(f"{where}.{error}") from error
+
+
+def _placed(folder: Folder) -> PlacedStage:
+    return read_stage(folder, StageEntry(path=str(folder)))
+
+
+def sampling(told: StageTraining, folder: Path) -> dict[str, Any]:
+    """What cascade.json says of a stage but its path, after the last round begun in the folder."""
+    if told.distillation is None:
+        return told.sampling
+    begun = [steps for steps in _course(told.distillation) if (folder / _name(steps)).is_dir()]
+    if not begun:
+        return told.sampling
+    said: dict[str, Any] = {"guidance_scale": 1.0, **told.sampling}
+    if told.distillation.guidance_scale is not None:
+        said["guidance_distilled"] = True
+    if begun[-1] is not None:
+        said |= {"sampler": Sampler.DDIM, "steps": begun[-1]}
+    return said
