@@ -1,8 +1,9 @@
 """Teaches the text encoder to read, before any picture is drawn: what is where, in what colour.
 
-Each noun's token learns to say the role and the colour of its thing, and the last token to say the
-ground. A denoising loss alone teaches this late: the U-Net long draws the right things at the wrong
-places. Knows nothing of pixels; the encoder is frozen afterwards.
+Each noun's token learns to say its thing, the role and the colour of that, and the last token to
+say the ground: what no token has to say, the encoder forgets. A denoising loss alone teaches this
+late: the U-Net long draws the right things at the wrong places. Knows nothing of pixels; the
+encoder is frozen afterwards.
 """
 
 import random
@@ -96,10 +97,10 @@ class SaidBatch(tuple[Said, ...]):
 
 @dataclass(frozen=True)
 class Answers:
-    """Of each token thing, role and colour, and the ground of each caption: logits, or what is right.
+    """Thing, role and colour of each token, ground of each caption: logits, or what is right.
 
-    thing: [B, T, things], role: [B, T, roles], color: [B, T, colours], ground: [B, grounds]; what is right lacks the last
-    dimension, and has -100 where a token is no noun.
+    thing: [B, T, things], role: [B, T, roles], color: [B, T, colours], ground: [B, grounds]. What
+    is right lacks the last dimension, and has -100 where a token is no noun.
     """
 
     thing: Tensor

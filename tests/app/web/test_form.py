@@ -170,8 +170,13 @@ async def test_words_are_listed_where_they_are_few(
     await page.get_by_text("All its words").click()
     await expect(page.locator("#words p")).to_have_text("a, cat, 苹果")
     await shot(page, "words")
+
+
+async def test_no_words_are_listed_where_they_are_many(
+    page: Page, url: str, settings: ApiSettings
+) -> None:
     show(settings, CARD)
-    await page.reload()
+    await page.goto(url)
     await expect(page.get_by_role("button", name="Draw")).to_be_enabled()
     await expect(page.locator("#words")).to_be_hidden()
 
