@@ -140,20 +140,21 @@ def test_what_a_row_does_not_ask_for_cannot_spoil_it(tiny_cascade: Path, folder:
 
 
 @pytest.mark.parametrize(
-    ("base", "x"),
+    ("base", "shape"),
     [
-        (nn.Linear(6, 5), torch.randn(3, 6)),
-        (nn.Linear(6, 5, bias=False), torch.randn(3, 4, 7, 6)),
-        (nn.Conv2d(6, 5, 1), torch.randn(3, 6, 4, 4)),
-        (nn.Conv2d(6, 5, 3, stride=2, padding=1), torch.randn(3, 6, 9, 8)),
-        (nn.Conv2d(6, 5, (3, 1), padding=(2, 0), dilation=2), torch.randn(3, 6, 9, 8)),
+        (nn.Linear(6, 5), (3, 6)),
+        (nn.Linear(6, 5, bias=False), (3, 4, 7, 6)),
+        (nn.Conv2d(6, 5, 1), (3, 6, 4, 4)),
+        (nn.Conv2d(6, 5, 3, stride=2, padding=1), (3, 6, 9, 8)),
+        (nn.Conv2d(6, 5, (3, 1), padding=(2, 0), dilation=2), (3, 6, 9, 8)),
     ],
     ids=str,
 )
 @torch.inference_mode()
 def test_a_layer_does_what_it_would_with_merged_weights(
-    base: nn.Linear | nn.Conv2d, x: Tensor
+    base: nn.Linear | nn.Conv2d, shape: tuple[int, ...]
 ) -> None:
+    x = torch.randn(shape)
     kernel = base.weight.shape[2:]
     parts = [
         LowRank(torch.randn(rank, 6, *kernel), torch.randn(5, rank, *(1 for _ in kernel)))
