@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -34,7 +35,8 @@ def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """For weights of two or more dimensions; a kernel [out, in, h, w] is the matrix [out, in*h*w].
 
-    The step of a matrix is lr * sqrt(max(1, rows / columns)), with Nesterov momentum.
+    The step of a matrix is lr * sqrt(max(1, rows / columns)), with Nesterov momentum. Several
+    processes, which have the same gradients, each orthogonalise their share of the matrices.
     """
 
     def __init__(self, params: Iterable[Parameter], lr: float = 0.01, momentum: float = 0.95):
@@ -52,7 +54,7 @@ class Muon(torch.optim.Optimizer):
                 directions = [self._direction(weight, group["momentum"]) for weight in weights]
                 stacked = torch.stack([d.reshape(rows, columns) for d in directions])
                 size = group["lr"] * math.sqrt(max(1.0, rows / columns))
-                for weight, update in zip(weights, orthogonalize(stacked), strict=True):
+                for weight, update in zip(weights, _orthogonalize_shared(stacked), strict=True):
                     weight.sub_(update.reshape(weight.shape).to(weight.dtype), alpha=size)
 
     def _direction(self, weight: Parameter, momentum: float) -> Tensor:
@@ -62,3 +64,14 @@ class Muon(torch.optim.Optimizer):
         assert weight.grad is not None
         average: Tensor = state["momentum"].lerp_(weight.grad, 1 - momentum)
         return weight.grad.lerp(average, momentum)
+
+
+def _orthogonalize_shared(matrices: Tensor) -> Tensor:
+    """orthogonalize, each process of this run a part of them: then all have the same."""
+    if not dist.is_initialized():
+        return orthogonalize(matrices)
+    share = slice(dist.get_rank(), None, dist.get_world_size())
+    found = torch.zeros_like(matrices, dtype=torch.bfloat16)
+    found[share] = orthogonalize(matrices[share])
+    dist.all_reduce(found)  # a sum with zeros is exact
+    return found
