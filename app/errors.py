@@ -20,6 +20,7 @@ from workers.jobs.errors import (
     ImageStoreUnavailable,
     JobNotFound,
     NoCard,
+    OtherContract,
     QueueUnavailable,
     RequestKeyReused,
 )
@@ -136,6 +137,11 @@ KINDS: Mapping[type[ImagenError], Kind] = {
         "take the id from the answer to POST /generate; the record of an ended job is kept "
         "for a limited time",
     ),
+    OtherContract: Kind(
+        503,
+        "another version of this service has accepted the job, and this one cannot read it",
+        "ask again: while the service is upgraded, another of its processes answers",
+    ),
     ImageNotFound: Kind(
         404, "there is no such image", "take the URL from `images` in the job, as it is"
     ),
@@ -152,7 +158,7 @@ KINDS: Mapping[type[ImagenError], Kind] = {
         429, "a quota has no room", "try again after the seconds in Retry-After, or ask for fewer"
     ),
     ImageStoreUnavailable: Kind(
-        503, "the image store cannot be written", "try again soon; the server's log has the cause"
+        503, "the image store is not available", "try again soon; the server's log has the cause"
     ),
     QueueUnavailable: Kind(
         503,

@@ -10,6 +10,7 @@ from app import errors
 from app.dependencies import NEEDS_CALLER
 from app.openai import errors as openai_errors
 from app.openapi import Api, problems
+from app.pictures import open_pictures
 from app.routes import (
     docs,
     events,
@@ -33,12 +34,14 @@ def create_app(settings: ApiSettings, spans: TracerProvider | None = None) -> Fa
     """An app that connects when it starts and closes when it stops.
 
     spans: where they go; None is the process's own provider, which is none where none was set up.
+    Raises: InvalidImageStore.
     """
     api_metrics = ApiMetrics()
+    pictures = open_pictures(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with open_services(settings, api_metrics) as services:
+        async with open_services(settings, api_metrics, pictures) as services:
             app.state.services = services
             yield
 

@@ -32,7 +32,7 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "For how long the answer may be kept, and by whom.",
     "ETag": "The hash of the picture.",
     "Idempotent-Replayed": "`true` where the Idempotency-Key had come before: no new job.",
-    "Location": "The job's URL.",
+    "Location": "The job's URL; with 307 the picture's, for a while.",
     "Preference-Applied": "`wait=N` where the request preferred to wait: the longest that it did.",
     "RateLimit": "What is left of each quota, where there are any; see RateLimit-Policy.",
     "RateLimit-Policy": "The quotas, in images (draft-ietf-httpapi-ratelimit-headers).",

@@ -4,10 +4,12 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
 from app.deadlines import expire_for_ever
+from app.pictures import Pictures
 from app.settings import ApiSettings
 from app.telemetry.metrics import ApiMetrics
 from app.webhooks.courier import Courier
@@ -20,10 +22,13 @@ from workers.jobs.connect import connect
 from workers.jobs.depths import DepthReader
 from workers.jobs.events import JobEvents
 from workers.jobs.history import History
-from workers.jobs.image_store import FolderImageStore, ImageStore
+from workers.jobs.image_store import ImageStore
 from workers.jobs.ledger import Ledger
 from workers.jobs.outbox import Outbox
 from workers.jobs.watcher import JobWatcher
+
+if TYPE_CHECKING:
+    from workers.jobs.object_images import SignedImages
 
 CARD_FRESH_S = 1.0
 
@@ -73,6 +78,8 @@ class Services:
     events: JobEvents
     history: History
     images: ImageStore
+    signed_images: "SignedImages | None"
+    """None where the API itself sends pictures."""
     cards: CardReader
     api_keys: ApiKeys
     outbox: Outbox
@@ -88,7 +95,9 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: ApiSettings, metrics: ApiMetrics) -> AsyncGenerator[Services]:
+async def open_services(
+    settings: ApiSettings, metrics: ApiMetrics, pictures: Pictures
+) -> AsyncGenerator[Services]:
     """Needs no Redis to start: until there is one, what needs it raises QueueUnavailable."""
     redis = connect(settings)
     ledger = Ledger(redis, settings)
@@ -114,7 +123,8 @@ async def open_services(settings: ApiSettings, metrics: ApiMetrics) -> AsyncGene
                 watcher=watcher,
                 events=events,
                 history=History(redis, settings),
-                images=FolderImageStore(settings.images_dir),
+                images=pictures.images,
+                signed_images=pictures.signed,
                 cards=CardReader(redis),
                 api_keys=ApiKeys(redis),
                 outbox=outbox,

@@ -1,8 +1,8 @@
 """What the API process is told through IMAGEN_* variables, on top of where the queue is."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, model_validator
 
 from workers.jobs.admission import Quotas
 from workers.jobs.settings import QueueSettings
@@ -35,6 +35,22 @@ class ApiSettings(QueueSettings):
 
     webhooks_to_private: bool = False
     """Whether webhooks may go to addresses that are not public, and without TLS."""
+
+    images_delivery: Literal["stream", "redirect"] = "stream"
+    """How clients get pictures of an object store. stream: from the API, which reads them.
+    redirect: from the store, at a URL that is signed when the picture is asked for."""
+
+    images_url_ttl_s: int = Field(default=300, ge=1, le=604_800)
+    """How long a signed URL can be used; S3 knows none of more than seven days."""
+
+    images_public_url: HttpUrl | None = None
+    """The endpoint in signed URLs, where clients reach the store by another than the API does."""
+
+    @model_validator(mode="after")
+    def _a_public_url_has_a_use(self) -> Self:
+        if self.images_public_url is not None and self.images_delivery != "redirect":
+            raise ValueError("images_public_url is for images_delivery=redirect: leave it out")
+        return self
 
     @property
     def quotas(self) -> Quotas:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.valkey"]
+pytest_plugins = ["tests.object_store", "tests.valkey"]
 
 # Before torch is imported: the networks here are too small to gain from threads, and processes
 # that share cores wait for each other at every barrier.

@@ -18,8 +18,9 @@ from workers.describe import describe, describe_worker
 from workers.diffusion_lane import DiffusionLane
 from workers.engine import StageEngine
 from workers.jobs.connect import connect
-from workers.jobs.image_store import FolderImageStore, ImageStore
+from workers.jobs.image_store import ImageStore
 from workers.jobs.job import TEXT_STAGE
+from workers.jobs.open_images import open_image_store
 from workers.jobs.queue import Queue
 from workers.lane import Lane
 from workers.metrics import WorkerMetrics, serving
@@ -35,10 +36,14 @@ log = logging.getLogger(__name__)
 def run(settings: WorkerSettings) -> None:
     """Load the cascade and serve it until SIGTERM or SIGINT.
 
-    Raises InvalidCascade, also for a stage that the cascade does not have; CannotServeMetrics.
+    Raises InvalidCascade, also for a stage that the cascade does not have; CannotServeMetrics;
+    InvalidImageStore.
     """
-    # Until the worker can stop in good order, Ctrl-C ends it at once, also while it computes.
+    open_image_store(settings)  # one that cannot be is refused before the cascade is loaded
+    # Until the worker can stop in good order, Ctrl-C ends it at once, also while it computes. So does
+    # SIGTERM, for which process 1 of a container has no default action.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     metrics = WorkerMetrics()
     with (
         serving(metrics, settings.metrics_host, settings.metrics_port),
@@ -95,7 +100,7 @@ async def open_worker(
     try:
         queue = Queue(redis, settings, Observer(metrics, TaskSpans(spans)))
         name = new_worker_name()
-        images = FolderImageStore(settings.images_dir)
+        images = open_image_store(settings)
         lanes = _lanes(cascade, capacities, queue, images, settings, name, metrics)
         card = describe_worker(name, cascade, [lane.stage for lane in lanes], capacities)
         yield Worker(

@@ -25,16 +25,18 @@ def api(host: Host = None, port: Port = None, no_auth: NoAuth = False) -> None:
     from app.processes.address import Unguarded, check_can_listen, local_url
     from app.processes.server import Server
     from app.settings import ApiSettings
+    from workers.jobs.errors import InvalidImageStore
 
     log_as("api")
     settings = read_settings(ApiSettings, host=host, port=port, auth=auth_of(no_auth))
     check_can_listen(settings.host, settings.port)
     try:
         asyncio.run(check_guarded(settings))
-    except Unguarded as error:
+        app = create_app(settings)
+    except (InvalidImageStore, Unguarded) as error:
         raise WrongUsage(str(error)) from error
     log.info("listening at %s", local_url(settings.host, settings.port))
-    server = Server(create_app(settings), settings.host, settings.port)
+    server = Server(app, settings.host, settings.port)
     # What uvicorn stopped for it raises again, and we have something left to do.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with traced_as("api"), suppress(KeyboardInterrupt):

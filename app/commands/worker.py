@@ -23,6 +23,7 @@ def worker(stages: Stages = None, cascade: CascadeSource = None, device: Device 
     $ imagen worker
     $ imagen worker --stages text --device cpu
     """
+    from workers.jobs.errors import InvalidImageStore
     from workers.settings import WorkerSettings
 
     log_as("worker")
@@ -36,5 +37,5 @@ def worker(stages: Stages = None, cascade: CascadeSource = None, device: Device 
             run(settings)
     except InvalidCascade as error:
         raise WrongUsage(f"--cascade, --device or --stages: {error}") from error
-    except CannotServeMetrics as error:
+    except (CannotServeMetrics, InvalidImageStore) as error:
         raise WrongUsage(str(error)) from error

@@ -15,7 +15,7 @@ async def answer_of(
 ) -> ImagesAnswer:
     """Every picture of an ended job.
 
-    Raises: ImageNotFound where one was deleted just now.
+    Raises: ImageNotFound where one was deleted just now, ImageStoreUnavailable.
     """
 
     async def picture(image: ImageResult) -> Picture:
@@ -30,7 +30,7 @@ async def answer_of(
 async def event_of(job: Job, images: ImageStore) -> CompletedEvent:
     """The one picture of an ended job.
 
-    Raises: ImageNotFound where it was deleted just now.
+    Raises: ImageNotFound where it was deleted just now, ImageStoreUnavailable.
     """
     (image,) = job.images
     return CompletedEvent(

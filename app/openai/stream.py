@@ -12,7 +12,12 @@ from app.openai.drawn import event_of, in_base64, size_of
 from app.openai.errors import details_of, refusal_of
 from app.openai.waiting import end_of
 from app.services import Services
-from workers.jobs.errors import ImageNotFound, JobNotFound, QueueUnavailable
+from workers.jobs.errors import (
+    ImageNotFound,
+    ImageStoreUnavailable,
+    JobNotFound,
+    QueueUnavailable,
+)
 from workers.jobs.events import Look, Previewed
 from workers.jobs.job import ImageProgress, Job
 from workers.jobs.log_fields import about
@@ -64,7 +69,7 @@ async def _events(
             yield ErrorEvent(error=refusal.details)
         else:
             yield await event_of(ended, services.images)
-    except (ImageNotFound, JobNotFound, QueueUnavailable) as error:
+    except (ImageNotFound, ImageStoreUnavailable, JobNotFound, QueueUnavailable) as error:
         log.warning("the stream of job %s ends early: %s", job.id, error, extra=about(job))
         yield ErrorEvent(error=details_of(error))
 

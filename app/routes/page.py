@@ -15,14 +15,18 @@ from starlette.datastructures import Headers
 from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Scope
 
+from app.dependencies import ServicesNow
+
 FOLDER = Path(__file__).parent.parent / "web"
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:{images}; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 HEADERS = {
     "Cache-Control": "no-cache",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": POLICY.format(images=""),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -53,9 +57,13 @@ FILES = PageFiles(directory=FOLDER, check_dir=False)
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def read_page(request: Request) -> Response:
+async def read_page(request: Request, services: ServicesNow) -> Response:
     """The page itself. Its URLs are relative: a proxy may put a prefix before them."""
-    return await FILES.get_response("index.html", request.scope)
+    answer = await FILES.get_response("index.html", request.scope)
+    if services.signed_images is not None:  # to where its pictures are redirected
+        images = f" {services.signed_images.origin}"
+        answer.headers["Content-Security-Policy"] = POLICY.format(images=images)
+    return answer
 
 
 @router.api_route("/web/{name}", methods=["GET", "HEAD"])

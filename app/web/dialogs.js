@@ -66,7 +66,9 @@ export class PictureDialog {
     Object.assign(shown, { src: url, width: image.width, height: image.height });
     shown.parentElement.classList.toggle("tiny", isTiny(job));
     shown.alt = job.parameters.prompt;
-    byId("picture-open").href = byId("picture-download").href = url;
+    byId("picture-open").href = url;
+    // A download that is redirected to another origin is none: the browser would go there.
+    byId("picture-download").href = `${url}?download=true`;
     byId("picture-download").download = fileName(job.parameters.prompt, image.seed);
   }
 

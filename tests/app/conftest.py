@@ -25,7 +25,8 @@ from workers.jobs.card import (
     publish_worker,
 )
 from workers.jobs.connect import connect_blocking
-from workers.jobs.image_store import FolderImageStore, image_path
+from workers.jobs.folder_images import FolderImageStore
+from workers.jobs.image_store import ImageStore, image_path
 from workers.jobs.job import TEXT_STAGE, ImageResult, JobError, Priority, Task
 from workers.jobs.queue import Effect, Queue
 from workers.jobs.settings import QueueSettings
@@ -149,7 +150,7 @@ class PlayedWorker:
 
     name = WORKER.name
 
-    def __init__(self, queue: Queue, images: FolderImageStore) -> None:
+    def __init__(self, queue: Queue, images: ImageStore) -> None:
         self.warnings: tuple[str, ...] = ()
         """Of every text from now on."""
         self._queue = queue

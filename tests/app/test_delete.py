@@ -105,7 +105,7 @@ async def test_where_the_image_store_cannot_be_written_it_can_be_tried_again(
     answer = await client.delete(job["urls"]["self"])
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
-    assert answer.json()["detail"] == "the image store cannot be written"
+    assert answer.json()["detail"] == "the image store is not available"
     assert str(settings.data_dir) not in answer.text
     picture.rmdir()
     assert (await client.delete(job["urls"]["self"])).json()["deleted"]

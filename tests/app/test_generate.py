@@ -15,7 +15,7 @@ from app.settings import ApiSettings
 from tests.app.conftest import CARD, PNG, PlayedWorker, client_of, show
 from workers.jobs import keys
 from workers.jobs.connect import connect
-from workers.jobs.image_store import FolderImageStore
+from workers.jobs.folder_images import FolderImageStore
 from workers.jobs.job import TEXT_STAGE
 from workers.jobs.queue import Queue
 

@@ -7,7 +7,7 @@ from httpx import AsyncClient
 
 from app.settings import ApiSettings
 from tests.app.conftest import PNG
-from workers.jobs.image_store import FolderImageStore
+from workers.jobs.folder_images import FolderImageStore
 
 URL = "/images/job-1/0.png"
 

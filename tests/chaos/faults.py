@@ -20,8 +20,8 @@ from model.stage import Stage
 from tests.chaos.events import tell
 from workers import committing, storing
 from workers.diffusion_lane import DiffusionLane
+from workers.jobs.folder_images import FolderImageStore
 from workers.jobs.heartbeat import Heartbeat
-from workers.jobs.image_store import FolderImageStore
 from workers.jobs.job import Task
 from workers.jobs.queue import Effect, Queue
 from workers.text_lane import TextLane

@@ -16,7 +16,8 @@ from workers.describe import describe, settings_of
 from workers.diffusion_lane import DiffusionLane
 from workers.engine import StageEngine
 from workers.jobs.card import AdapterCard
-from workers.jobs.image_store import FolderImageStore, image_path
+from workers.jobs.folder_images import FolderImageStore
+from workers.jobs.image_store import image_path
 from workers.jobs.job import JobStatus, NewJob
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue

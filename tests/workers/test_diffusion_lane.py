@@ -13,7 +13,7 @@ from tests.workers.tiny_jobs import a_tiny_job, settle, take_in
 from workers.diffusion_lane import DiffusionLane
 from workers.engine import StageEngine
 from workers.jobs.errors import ImageStoreUnavailable
-from workers.jobs.image_store import FolderImageStore
+from workers.jobs.folder_images import FolderImageStore
 from workers.jobs.job import JobStatus, NewJob
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue

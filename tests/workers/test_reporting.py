@@ -16,7 +16,7 @@ from workers.jobs.announcements import listening
 from workers.jobs.background import in_background
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.events import Event, JobEvents, Previewed, Progressed
-from workers.jobs.image_store import FolderImageStore
+from workers.jobs.folder_images import FolderImageStore
 from workers.jobs.job import ImageProgress, Task
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue, Reached

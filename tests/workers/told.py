@@ -12,7 +12,7 @@ from tests.workers.tiny_jobs import a_tiny_job
 from workers.jobs import keys
 from workers.jobs.announcements import listening
 from workers.jobs.card import CascadeCard, StageCard, WorkerCard
-from workers.jobs.image_store import FolderImageStore
+from workers.jobs.folder_images import FolderImageStore
 from workers.jobs.job import TEXT_STAGE, Job, JobError, Task
 from workers.jobs.ledger import Ledger
 from workers.jobs.queue import Queue

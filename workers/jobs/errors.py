@@ -6,12 +6,14 @@ class ImagenError(Exception):
 
     ImagenError
     ├── JobNotFound         no job of this id, or its record has expired
+    ├── OtherContract       a job that another version of imagen accepted, and this one cannot read
     ├── ImageNotFound       no such image in the store, or a path that cannot name one
     ├── NoCard              no living worker has published a cascade card
     ├── RequestKeyReused    an idempotency key that came with another request before
     ├── QuotaExceeded       workers/jobs/admission.py: no room for more images
     ├── InputExpired        an embedding or artifact that a task needs is gone
-    ├── ImageStoreUnavailable  the image store cannot be written
+    ├── ImageStoreUnavailable  the image store cannot be reached, or written
+    ├── InvalidImageStore   the settings name no image store that can be opened
     ├── QueueUnavailable    Redis cannot be reached, or cannot take the write
     ├── ServerNotStarted    the embedded server cannot be started
     ├── CannotListen        app/processes/address.py: the port is taken, or not ours to use
@@ -32,6 +34,10 @@ class JobNotFound(ImagenError):
     """No job of this id, or its record has expired."""
 
 
+class OtherContract(ImagenError):
+    """A job that another version of imagen accepted, and this one cannot read."""
+
+
 class ImageNotFound(ImagenError):
     """No such image in the store, or a path that cannot name one."""
 
@@ -49,7 +55,11 @@ class InputExpired(ImagenError):
 
 
 class ImageStoreUnavailable(ImagenError):
-    """The image store cannot be written: full, read-only, or away."""
+    """The image store cannot be reached, or written: full, read-only, or away."""
+
+
+class InvalidImageStore(ImagenError):
+    """The settings name no image store that can be opened; the message has variable and remedy."""
 
 
 class QueueUnavailable(ImagenError):

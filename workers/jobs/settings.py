@@ -7,6 +7,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
+from workers.jobs.sentinel import is_sentinel_url, read_sentinel_url
+
 
 def default_data_dir() -> Path:
     """The user's data folder for imagen, by the XDG rule."""
@@ -20,19 +22,29 @@ class QueueSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="IMAGEN_", frozen=True, extra="ignore")
 
     redis_url: str = "redis://localhost:6379/0"
-    """redis://, rediss:// or unix://."""
+    """redis://, rediss:// or unix://; by Sentinel redis+sentinel:// or rediss+sentinel://."""
 
     @field_validator("redis_url")
     @classmethod
     def _readable(cls, url: str) -> str:
         try:
-            parse_url(url)
+            if is_sentinel_url(url):
+                read_sentinel_url(url)
+            else:
+                parse_url(url)
         except ValueError as error:  # its own words would tell the password
-            raise ValueError("use redis://, rediss:// or unix://") from error
+            raise ValueError(
+                "use redis://, rediss:// or unix://, or, with rediss+sentinel:// by TLS,"
+                " redis+sentinel://host:26379,host:26379/name-of-the-primary/0"
+            ) from error
         return url
 
     data_dir: Path = Field(default_factory=default_data_dir)
     """Holds images/ and, for the embedded server, queue/."""
+
+    images_url: str | None = None
+    """Where finished images lie: file:///folder, s3://bucket/prefix, or another that obstore knows;
+    None is the folder images/ in data_dir. Keys, region and endpoint are in obstore's variables."""
 
     lease_s: float = Field(default=5.0, gt=0)
     """A worker whose heartbeat is older than this is dead and loses its tasks."""
@@ -48,5 +60,5 @@ class QueueSettings(BaseSettings):
 
     @property
     def images_dir(self) -> Path:
-        """Where finished images lie; API and workers share it."""
+        """Where finished images lie if images_url names no place; API and workers share it."""
         return self.data_dir / "images"

@@ -1,5 +1,9 @@
 """`imagen serve` and `worker`: what a worker is told, and what it refuses."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +41,17 @@ def test_a_port_for_metrics_that_is_taken_is_wrong_usage() -> None:
         refused = run("worker", IMAGEN_METRICS_PORT=str(port))
     assert refused.exit_code == 2, refused.output
     assert "IMAGEN_METRICS_PORT" in refused.stderr
+
+
+def test_a_worker_that_is_loading_takes_sigterm_itself(tmp_path: Path) -> None:
+    """Process 1 of a container has no default action: it would load on."""
+    os.mkfifo(tmp_path / "cascade.json")
+    told = {**os.environ, "IMAGEN_CASCADE": str(tmp_path)}
+    worker = subprocess.Popen([sys.executable, "-m", "app.cli", "worker"], env=told)
+    try:
+        with (tmp_path / "cascade.json").open("w"):  # open once the worker reads it
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(60) == 128 + signal.SIGTERM
+    finally:
+        worker.kill()
+        worker.wait()

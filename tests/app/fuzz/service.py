@@ -19,7 +19,8 @@ from tests.app.conftest import CARD, PNG
 from workers.jobs import keys
 from workers.jobs.announcements import listening
 from workers.jobs.connect import connect
-from workers.jobs.image_store import FolderImageStore, image_path
+from workers.jobs.folder_images import FolderImageStore
+from workers.jobs.image_store import image_path
 from workers.jobs.job import TEXT_STAGE, ImageResult, JobError, Task
 from workers.jobs.queue import Effect, Queue
 

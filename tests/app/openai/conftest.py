@@ -18,7 +18,8 @@ from app.main import create_app
 from app.services import Services
 from app.settings import ApiSettings
 from tests.app.conftest import PNG, PlayedWorker
-from workers.jobs.image_store import FolderImageStore, image_path
+from workers.jobs.folder_images import FolderImageStore
+from workers.jobs.image_store import image_path
 from workers.jobs.job import ImageResult, Job, Task
 from workers.jobs.queue import Effect, Queue, Reached
 

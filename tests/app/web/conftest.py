@@ -28,7 +28,7 @@ from app.settings import ApiSettings
 from tests.app.conftest import PlayedWorker
 from tests.valkey import leaked_keys
 from workers.jobs.connect import connect
-from workers.jobs.image_store import FolderImageStore
+from workers.jobs.folder_images import FolderImageStore
 from workers.jobs.job import JobError, Task
 from workers.jobs.queue import Queue, Reached
 from workers.jobs.settings import QueueSettings
