@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from benchmarks import (
     engine,
     fairness,
+    hosts,
     latency,
     load_api,
     load_clients,
@@ -25,6 +26,7 @@ CASES: dict[str, Callable[[], None]] = {
     "pipelines": pipelines.main,
     "mixed_load": mixed_load.main,
     "fairness": fairness.main,
+    "hosts": hosts.main,
     "load_clients": load_clients.main,
     "load_queued": load_queued.main,
     "load_saturation": load_saturation.main,

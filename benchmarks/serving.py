@@ -119,7 +119,7 @@ def _on_queue(
 def _make_key(owner: str, environment: Mapping[str, str]) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "keys", "make", owner],
-        env=_told_only(environment),
+        env=told_only(environment),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -127,7 +127,7 @@ def _make_key(owner: str, environment: Mapping[str, str]) -> str:
     return done.stdout.strip()
 
 
-def _told_only(environment: Mapping[str, str]) -> dict[str, str]:
+def told_only(environment: Mapping[str, str]) -> dict[str, str]:
     """What a child's own environment is: ours, with no IMAGEN_* variable but these."""
     ours = os.environ.items()  # settings take their names in either case
     others = {name: value for name, value in ours if not name.upper().startswith("IMAGEN_")}
@@ -146,7 +146,7 @@ def _child(command: Sequence[str], environment: Mapping[str, str], port: int) ->
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
-            env=_told_only(environment),
+            env=told_only(environment),
             stdout=said,
             stderr=subprocess.STDOUT,
         )

@@ -49,6 +49,8 @@ class Tally:
 
     def fenced(self, task: Task) -> None:
         """Its result came too late: the task is another's, or its job has ended."""
+        what = "job %s: too late at stage %s, where it is settled or another worker's"
+        log.info(what, task.job_id, task.stage, extra=about(task))
 
     def let_go(self, tasks: Sequence[Task]) -> None:
         """They were handed back, or lost to others or with their jobs."""
