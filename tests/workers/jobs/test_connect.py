@@ -1,9 +1,11 @@
 """Redis away: operations say so in our words, and who can wait, waits and says so."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
 from app.processes.embedded_queue import EmbeddedQueue
@@ -122,6 +124,19 @@ async def test_a_redis_that_takes_no_writes_is_unavailable(
 async def test_a_bug_is_not_taken_for_an_outage(queue_settings: QueueSettings) -> None:
     with pytest.raises(ValueError, match="a bug"), queue_errors():
         raise ValueError("a bug")
+
+
+def test_a_connection_that_was_reset_is_an_outage_in_uvloop_too() -> None:
+    async def write_to_a_closed_one() -> None:
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1")
+        async with server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.transport.abort()
+            await asyncio.sleep(0)
+            with pytest.raises(QueueUnavailable), queue_errors():
+                writer.writelines([b"PING"])
+
+    uvloop.run(write_to_a_closed_one())
 
 
 async def test_a_restarted_redis_still_has_the_job_and_who_holds_it(tmp_path: Path) -> None:
