@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
+from workers.jobs.contract import CONTRACT, is_understood
 from workers.jobs.errors import NoCard
 from workers.jobs.job import Interval, Record
 from workers.jobs.scripts import source
@@ -57,6 +58,8 @@ class AdapterCard(Record):
 class CascadeCard(Record):
     """A served cascade: stages in order, base first."""
 
+    contract: int = CONTRACT
+    """What the workers that publish it speak."""
     name: str
     text_encoder: str
     """Content hash: two workers may share embeddings exactly when these are equal."""
@@ -91,8 +94,28 @@ class StagePlace(Record):
 class WorkerCard(Record):
     """A living worker, with its stages by name."""
 
+    contract: int = CONTRACT
     name: str
     stages: dict[str, StagePlace]
+    """None of one whose contract is not understood here: it draws for others."""
+
+    @classmethod
+    def read(cls, shown: str | bytes) -> Self:
+        """The card as `publish_worker` shows it.
+
+        Raises: ValidationError.
+        """
+        headline = _Headline.model_validate_json(shown)
+        if is_understood(headline.contract):
+            return cls.model_validate_json(shown)
+        return cls(contract=headline.contract, name=headline.name, stages={})
+
+
+class _Headline(BaseModel):
+    """What the worker's card says in every version."""
+
+    contract: int = 1
+    name: str
 
 
 def publish(redis: "BlockingRedis", card: CascadeCard, lease_s: float) -> None:
@@ -127,12 +150,12 @@ def withdraw_worker(redis: "BlockingRedis", card: WorkerCard) -> None:
 async def read(redis: "Redis") -> CascadeCard:
     """The card of the cascade that is being served.
 
-    Raises: NoCard where no worker is alive, or none of this version; QueueUnavailable.
+    Raises: NoCard where no worker is alive, or none of this contract; QueueUnavailable.
     """
     with queue_errors():
         stored = await redis.get(keys.card())
     if stored is None:
-        raise NoCard("no worker has published a cascade card; start one with `imagen worker`")
+        raise NoCard(_why_none(await read_workers(redis)))
     try:
         return CascadeCard.model_validate_json(stored)
     except ValidationError as error:
@@ -140,7 +163,7 @@ async def read(redis: "Redis") -> CascadeCard:
 
 
 async def read_workers(redis: "Redis") -> tuple[WorkerCard, ...]:
-    """The cards of the living workers, by name.
+    """The cards of the living workers, by name; those of another contract without stages.
 
     Raises: NoCard where one is of another version; QueueUnavailable.
     """
@@ -151,9 +174,18 @@ async def read_workers(redis: "Redis") -> tuple[WorkerCard, ...]:
             (seconds, microseconds), shown = await pipeline.execute()
     now_ms = seconds * 1000 + microseconds / 1000
     try:
-        cards = [
-            WorkerCard.model_validate_json(card) for card, ends_ms in shown if ends_ms > now_ms
-        ]
+        cards = [WorkerCard.read(card) for card, ends_ms in shown if ends_ms > now_ms]
     except ValidationError as error:
         raise NoCard(OTHER_VERSION) from error
     return tuple(sorted(cards, key=lambda card: card.name))
+
+
+def _why_none(workers: tuple[WorkerCard, ...]) -> str:
+    others = sorted({worker.contract for worker in workers} - {CONTRACT})
+    if not others:
+        return "no worker has published a cascade card; start one with `imagen worker`"
+    older, newer = "start workers of this version", "upgrade this process"
+    return (
+        f"the workers speak contract {', '.join(map(str, others))} and this process {CONTRACT}: "
+        f"{newer if others[-1] > CONTRACT else older}"
+    )

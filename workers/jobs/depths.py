@@ -63,7 +63,7 @@ def _readable(shown: Iterable[bytes]) -> list[WorkerCard]:
     cards: list[WorkerCard] = []
     for card in shown:
         with suppress(ValidationError):
-            cards.append(WorkerCard.model_validate_json(card))
+            cards.append(WorkerCard.read(card))
     return cards
 
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
-from workers.jobs.errors import JobNotFound
+from workers.jobs.errors import JobNotFound, OtherContract
 from workers.jobs.job import Job
 from workers.jobs.record import read_fields
 from workers.jobs.scripts import Scripts
@@ -101,6 +101,6 @@ def _job_or_none(job_id: str, fields: list[bytes], tasks_before: int) -> Job | N
         return read_fields(job_id, fields, tasks_before)
     except JobNotFound:
         return None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OtherContract):
         log.warning("job %s: its record is of another version of imagen", job_id)
         return None

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Mapping
 
+from workers.jobs import contract
+
 PREFIX = "imagen:"
 
 
@@ -140,8 +142,11 @@ def worker(name: str) -> str:
 
 
 def card() -> str:
-    """The cascade card. lease_s, renewed by every worker's heartbeat."""
-    return f"{PREFIX}card"
+    """The cascade card of this contract: no other version's takes its place.
+
+    lease_s, renewed by every worker's heartbeat.
+    """
+    return f"{PREFIX}card:{contract.CONTRACT}"
 
 
 def workers() -> str:

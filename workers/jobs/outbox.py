@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
+from workers.jobs.errors import OtherContract
 from workers.jobs.job import Job, Record, Webhook
 from workers.jobs.record import read_fields
 from workers.jobs.scripts import source
@@ -126,6 +127,6 @@ def _delivery(job_id: str, attempt: int, record: list[bytes]) -> Delivery | None
     try:
         job = read_fields(job_id, record, tasks_before=-1)
         return Delivery.model_validate({"job": job, "webhook": job.webhook, "attempt": attempt})
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OtherContract):
         log.exception("webhook of job %s: its record is of another version of imagen", job_id)
         return None

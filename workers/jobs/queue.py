@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.typing import EncodableT
 
-from workers.jobs import keys
+from workers.jobs import contract, keys
 from workers.jobs.connect import queue_errors
 from workers.jobs.errors import InputExpired
 from workers.jobs.inputs import Inputs, TaskInputs, input_field
@@ -63,6 +63,8 @@ class Queue:
         self._tally = tally or Tally()
         self._held: defaultdict[tuple[str, str], dict[str, Task]] = defaultdict(dict)
         """By worker and stage, what was claimed through this object and not yet settled."""
+        self._passed_over: set[str] = set()
+        """Stages with tasks of another contract."""
 
     async def claim(
         self, worker: str, stage: str, count: int, *, beside: bool = False
@@ -74,12 +76,15 @@ class Queue:
         The worker's heartbeat must be there before. A task lost to a failure or cancellation in
         here comes back through `reclaim`, which must not run beside it.
         """
-        rows, expired = await self._run(self._scripts.claim, [stage, worker, count, int(beside)])
+        rows, expired, of_others = await self._run(
+            self._scripts.claim, [stage, worker, count, int(beside)]
+        )
         tasks = [task for row in rows if (task := _task(stage, *row)) is not None]
         self._held[worker, stage].update((task.name, task) for task in tasks)
         self._tally.claimed(tasks)
         for job_id, standing in expired:
             self._tally.expired(job_id.decode(), Standing.of(standing))
+        self._tell_passed_over(stage, of_others)
         return tasks
 
     async def reclaim(self, worker: str, stage: str) -> list[Task]:
@@ -221,6 +226,17 @@ class Queue:
     async def _run(self, script: AsyncScript, arguments: Sequence[EncodableT]) -> Any:
         with queue_errors():
             return await script([], arguments)
+
+    def _tell_passed_over(self, stage: str, of_others: int) -> None:
+        """Once, until none is left."""
+        if of_others and stage not in self._passed_over:
+            log.warning(
+                "stage %s: %d tasks are of another contract than %d, and left to workers of theirs",
+                stage,
+                of_others,
+                contract.CONTRACT,
+            )
+        (self._passed_over.add if of_others else self._passed_over.discard)(stage)
 
     def _settled(self, task: Task, worker: str, effect: int) -> bool:
         self._forget(task, worker)

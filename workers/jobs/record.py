@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from workers.jobs.errors import JobNotFound
+from workers.jobs.contract import CONTRACT, is_understood
+from workers.jobs.errors import JobNotFound, OtherContract
 from workers.jobs.job import (
     TEXT_STAGE,
     ImageProgress,
@@ -37,8 +38,14 @@ def read_progress(index: int, reached: str) -> ImageProgress:
 
 
 def read_job(job_id: str, record: Mapping[bytes, bytes], tasks_before: int = -1) -> Job:
-    """The job that a hash holds. tasks_before: -1 where it is not queued."""
+    """The job that a hash holds. tasks_before: -1 where it is not queued.
+
+    Raises: OtherContract.
+    """
     fields = {name.decode(): value for name, value in record.items()}
+    contract = int(fields.get("contract", 1))
+    if not is_understood(contract):
+        raise OtherContract(f"job {job_id} is of contract {contract}, this process of {CONTRACT}")
     parameters = JobParameters.model_validate_json(fields["parameters"])
     images = (
         ImageResult.model_validate_json(value)
@@ -78,7 +85,7 @@ def read_job(job_id: str, record: Mapping[bytes, bytes], tasks_before: int = -1)
 def read_fields(job_id: str, fields: Sequence[bytes], tasks_before: int) -> Job:
     """The job as a script returns it: names and values in turns.
 
-    Raises: JobNotFound where there are none.
+    Raises: JobNotFound where there are none; OtherContract.
     """
     if not fields:
         raise JobNotFound(job_id)

@@ -1,7 +1,8 @@
 """Loads the Lua transitions. Knows their names and where they lie, not what they do.
 
-Each begins with two tables, `keys` as workers/jobs/keys.py makes them and `settings`. Scripts find
-their keys themselves, which every server allows but Redis Cluster: a queue is one primary.
+Each begins with tables: `keys` as workers/jobs/keys.py makes them, `contract` and `settings`.
+Scripts find their keys themselves, which every server allows but Redis Cluster: a queue is one
+primary.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from workers.jobs import keys
+from workers.jobs import contract, keys
 from workers.jobs.settings import QueueSettings
 
 LUA = Path(__file__).with_name("lua")
@@ -22,7 +23,8 @@ def source(name: str, settings: QueueSettings | None = None) -> str:
 
     settings: may be left out for one that asks for none.
     """
-    tables = [_table("keys", keys.for_scripts())]
+    spoken = {"current": contract.CONTRACT, "oldest": contract.OLDEST}
+    tables = [_table("keys", keys.for_scripts()), _table("contract", spoken)]
     if settings is not None:
         tables.append(_table("settings", _numbers(settings)))
     return "\n".join([*tables, _text("library"), _text(name)])

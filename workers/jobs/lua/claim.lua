@@ -1,9 +1,11 @@
 -- Precondition: the worker's heartbeat is there, else what it gets is taken from it again.
 -- Effect: up to `count` tasks, those with the lowest scores, are held by the worker; jobs whose
 -- first image is among them are running; a job beyond its deadline has expired instead. A text
--- stays while enough images are to be drawn before its own.
+-- stays while enough images are to be drawn before its own, and a task whose job is of a contract
+-- that this version does not understand.
 -- Returns {task, token, deliveries, parameters, traceparent or '', 1 where someone watches the job}
--- for each; then the jobs that have expired, each with its standing.
+-- for each; then the jobs that have expired, each with its standing; then how many tasks that would
+-- have gone first are for workers of another contract.
 -- ARGV: stage, worker, count, 1 where the worker may have others beside them and else 0: then the
 -- last delivery of a task does not count, since what it dies with may be another.
 local stage, worker, count, beside = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -52,34 +54,49 @@ end
 -- Images that would be drawn after those of a text do not hold it up, nor do those of a stage that
 -- is not its own.
 local MOST_IMAGES_AHEAD = 256
-local MOST_LOOKED_AT = 1000
-local function texts_in_time()
-  local in_time, full = {}, {}
-  local heads = redis.call('ZRANGE', keys.ready .. 'text', 0, MOST_LOOKED_AT - 1, 'WITHSCORES')
-  for i = 1, #heads, 2 do
-    if #in_time >= 2 * count then
+local full = {}
+local function text_in_time(task, score)
+  local stages = redis.call('HGET', keys.job .. parts_of(task), 'stages')
+  local next_stage = stages and string.match(stages, ' (%S+)') or ''
+  full[next_stage] = full[next_stage]
+    or redis.call('ZCOUNT', keys.ready .. next_stage, '-inf', score) >= MOST_IMAGES_AHEAD
+  return not full[next_stage]
+end
+
+-- Takes those that go first, each followed by its score; passes over what may not begin yet, and
+-- what only another version understands.
+local MOST_PASSED_OVER = 1000
+local passed_over, of_others = 0, 0
+local function first_in_line()
+  local taken = {}
+  while #taken < 2 * count and passed_over < MOST_PASSED_OVER do
+    local last = passed_over + count - #taken / 2 - 1
+    local heads = redis.call('ZRANGE', keys.ready .. stage, passed_over, last, 'WITHSCORES')
+    if #heads == 0 then
       break
     end
-    local task, score = heads[i], heads[i + 1]
-    local stages = redis.call('HGET', keys.job .. parts_of(task), 'stages')
-    local next_stage = stages and string.match(stages, ' (%S+)') or ''
-    full[next_stage] = full[next_stage]
-      or redis.call('ZCOUNT', keys.ready .. next_stage, '-inf', score) >= MOST_IMAGES_AHEAD
-    if not full[next_stage] then
-      redis.call('ZREM', keys.ready .. 'text', task)
-      in_time[#in_time + 1] = task
-      in_time[#in_time + 1] = score
+    for i = 1, #heads, 2 do
+      local task, score = heads[i], heads[i + 1]
+      local readable = understood(parts_of(task))
+      if readable and (stage ~= 'text' or text_in_time(task, score)) then
+        redis.call('ZREM', keys.ready .. stage, task)
+        taken[#taken + 1] = task
+        taken[#taken + 1] = score
+      else
+        passed_over = passed_over + 1
+        of_others = of_others + (readable and 0 or 1)
+      end
     end
   end
-  return in_time
+  return taken
 end
 
 local claimed = {}
-local ready = stage == 'text' and texts_in_time() or redis.call('ZPOPMIN', keys.ready .. stage, count)
+local ready = first_in_line()
 for i = 1, #ready, 2 do
   -- A job that expired in this very call took its other tasks with it.
   if alive(parts_of(ready[i])) then
     claimed[#claimed + 1] = deliver(ready[i], ready[i + 1])
   end
 end
-return {claimed, expired}
+return {claimed, expired, of_others}

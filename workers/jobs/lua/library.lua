@@ -37,6 +37,12 @@ local function alive(job_id)
   return status == 'queued' or status == 'running'
 end
 
+-- True where this version can read the job's record.
+local function understood(job_id)
+  local written = tonumber(redis.call('HGET', keys.job .. job_id, 'contract') or 1)
+  return contract.oldest <= written and written <= contract.current
+end
+
 -- How often a task was handed to a worker is counted in its job's record.
 local function deliveries_field(stage, image)
   return 'deliveries:' .. stage .. ':' .. image

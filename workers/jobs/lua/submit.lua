@@ -95,9 +95,10 @@ local start = math.max(virtual_time(), tonumber(redis.call('HGET', share, asked.
 redis.call('HSET', share, asked.priority, string.format('%.0f', start + asked.n * asked.image_cost))
 
 local created_at = now()
-redis.call('HSET', job, 'status', 'queued', 'owner', asked.owner, 'priority', asked.priority,
-  'created_at', created_at, 'parameters', asked.parameters, 'images', asked.n,
-  'remaining', asked.n, 'stages', table.concat(asked.stages, ' '),
+redis.call('HSET', job, 'contract', contract.current, 'status', 'queued',
+  'owner', asked.owner, 'priority', asked.priority, 'created_at', created_at,
+  'parameters', asked.parameters, 'images', asked.n, 'remaining', asked.n,
+  'stages', table.concat(asked.stages, ' '),
   'score', string.format('%.0f', band + start), 'image_cost', asked.image_cost)
 if asked.deadline_s then
   local deadline_at = string.format('%.6f', created_at + asked.deadline_s)
