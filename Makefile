@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help serve test chaos check format bench load train constraints system-packages clean
+.PHONY: help serve test chaos compose-test check format bench load train constraints system-packages clean
 
 # Of all that pip says: what is large enough to wait for, and that it goes on.
 progress := { grep --line-buffered -oE 'Downloading .* [MG]B\)|^Installing collected packages' || true; }
@@ -27,11 +27,14 @@ test: $(VENV)/developing ## Run the whole test suite
 chaos: $(VENV)/developing ## Kill everything under 1,000 jobs; CHAOS="--seed 7" to do it again
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
-check: $(VENV)/developing ## Format, lint, types, architecture
+compose-test: $(VENV)/developing ## Try docker-compose.yml for real, by Docker or podman
+	@$(BIN)/python -m tests.containers $(COMPOSE_TEST)
+
+check: $(VENV)/developing ## Format, lint, types, architecture, manifests
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q tests/test_architecture.py
+	@$(BIN)/pytest -q tests/test_architecture.py tests/deploy/test_kubernetes.py
 
 format: $(VENV)/developing ## Put the code in form
 	@$(BIN)/ruff check --fix
@@ -58,7 +61,10 @@ constraints: ## Pin the newest versions that pyproject.toml allows; torch stays 
 
 system-packages: ## Install what must come from Debian (as root)
 	apt-get update -q
-	apt-get install -qy --no-install-recommends python3 python3-venv chromium
+	apt-get install -qy --no-install-recommends python3 python3-venv chromium iproute2
+	# Of prometheus its promtool alone: the package would start a server.
+	cd "$$(mktemp -d)" && apt-get download -q prometheus && dpkg -x prometheus_*.deb . \
+		&& install usr/bin/promtool /usr/local/bin/
 
 clean: ## Remove .venv and caches; pictures and jobs stay
 	@rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
