@@ -30,10 +30,11 @@ chaos: $(VENV)/developing ## Kill everything under 1,000 jobs; CHAOS="--seed 7" 
 compose-test: $(VENV)/developing ## Try docker-compose.yml for real, by Docker or podman
 	@$(BIN)/python -m tests.containers $(COMPOSE_TEST)
 
-check: $(VENV)/developing ## Format, lint, types, architecture, manifests
+check: $(VENV)/developing ## Format, lint, types, architecture, Dockerfile, manifests
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/pytest -q tests/test_architecture.py tests/deploy/test_kubernetes.py
 
 format: $(VENV)/developing ## Put the code in form

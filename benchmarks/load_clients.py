@@ -18,7 +18,7 @@ from benchmarks.load.play import Load, played
 from benchmarks.load.tally import Tally
 from benchmarks.serving import serving
 
-ASKED = {"prompt": "a red apple", "steps": [3, 1], "guidance_scale": 1.0}
+ASKED = {"prompt": "a red apple", "size": 128, "steps": [3, 1], "guidance_scale": 1.0}
 
 
 def main(arguments: Sequence[str] = ()) -> None:

@@ -21,6 +21,7 @@ def main(folder: Path) -> None:
         folder / "regression", training(accumulation=5, look_every_steps=20, patience=1)
     )
     trainer.run(watching)
+    new_trainer(folder / "muon", training(muon_rate=0.02)).run(Watching())
     told = TrainingFile.model_validate_json((folder / "training.json").read_text())
     train(told, folder)
     broken = new_trainer(folder / "broken", training(), examples=Points(broken_from=28))

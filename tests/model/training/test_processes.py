@@ -48,6 +48,12 @@ def test_two_processes_train_what_one_does(tmp_path: Path, tiny_cascade: Path) -
     for name, weight in alone._trained().items():
         torch.testing.assert_close(kept["weights"][name], weight.detach())
 
+    by_muon = new_trainer(tmp_path / "muon-alone", training(muon_rate=0.02))
+    by_muon.run(Watching())
+    kept = torch.load(tmp_path / "muon/checkpoints/step-40.pt", weights_only=True)
+    for name, weight in by_muon._trained().items():
+        torch.testing.assert_close(kept["weights"][name], weight.detach(), rtol=0, atol=0.01)
+
     told = training_file(tmp_path / "one", tiny_cascade, base(training={"images": 16}))
     file = "base/unet/diffusion_pytorch_model.safetensors"
     by_one, by_two = (
