@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TOLD = ("IMAGEN_", "AWS_", "COMPOSE_")
+"""What the names of variables begin with that docker-compose.yml hears of."""
 
 
 class NoEngine(Exception):
@@ -33,8 +35,9 @@ class Engine:
 
 @dataclass(frozen=True)
 class Project:
-    """The services of docker-compose.yml under a name of their own, so that no other is touched.
+    """The services of docker-compose.yml under a name of their own, and told nothing but a port.
 
+    What the environment or .env says may be of a real service, whose queue must not be touched.
     port: where the API is published at, on this machine alone. Raises CalledProcessError.
     """
 
@@ -45,12 +48,12 @@ class Project:
 
     def __post_init__(self) -> None:
         ours = {"IMAGEN_PORT": str(self.port), "COMPOSE_PROJECT_NAME": self.name}
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("IMAGEN_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(TOLD)}
         object.__setattr__(self, "_environment", {**kept, **ours})
 
     def compose(self, *words: str) -> None:
         """`docker compose WORDS`, its output where ours goes."""
-        command = [*self.engine.compose, *words]
+        command = [*self.engine.compose, "--env-file", os.devnull, *words]
         print("$", shlex.join(command), flush=True)
         subprocess.run(command, cwd=ROOT, env=self._environment, check=True)
 
