@@ -1,5 +1,6 @@
 """A service's processes on hosts of their own: see network.py. Their pictures lie in one folder."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,15 +23,23 @@ from workers.jobs.settings import QueueSettings
 
 QUEUE_PORT, API_PORT = 6379, 8000
 READY_WITHIN_S = 300.0
+STOP_WITHIN_S = 30.0
 PAUSE_S = 0.2
+TOLD_BYTES = 2000
 
 
 @dataclass(frozen=True)
 class Process:
-    """One of ours. said: what it has logged."""
+    """One of ours, which writes what it logs to `log`."""
 
     popen: subprocess.Popen[str]
-    said: TextIO
+    log: TextIO
+
+    def said(self) -> str:
+        """The end of its log. Read without a move of the place where it writes, which it shares."""
+        log = self.log.fileno()
+        start = max(0, os.fstat(log).st_size - TOLD_BYTES)
+        return os.pread(log, TOLD_BYTES, start).decode(errors="replace")
 
 
 @contextmanager
@@ -73,30 +82,34 @@ def _process_on(
     host: Host, command: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[Process]:
     """Ended in the end, and with us."""
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as log:
         with host.entered():
             popen = subprocess.Popen(
                 command,
                 env=told_only(environment),
-                stdout=said,
+                stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
                 preexec_fn=dies_with_parent(signal.SIGKILL),
             )
         try:
-            yield Process(popen, said)
+            yield Process(popen, log)
         finally:
             popen.terminate()
-            popen.wait()
+            try:
+                popen.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                popen.kill()
+                popen.wait()
 
 
 def _wait_until(is_ready: Callable[[], bool], *processes: Process) -> None:
     deadline_s = time.monotonic() + READY_WITHIN_S
     while not is_ready():
-        for process in processes:
-            if process.popen.poll() is not None or time.monotonic() > deadline_s:
-                process.said.seek(0)
-                raise RuntimeError(f"it did not get ready:\n{process.said.read()[-2000:]}")
+        has_ended = any(process.popen.poll() is not None for process in processes)
+        if has_ended or time.monotonic() > deadline_s:
+            said = "\n".join(process.said() for process in processes)
+            raise RuntimeError(f"it did not get ready:\n{said}")
         time.sleep(PAUSE_S)
 
 

@@ -1,5 +1,6 @@
 """Finished images in a folder, which API and workers share."""
 
+import errno
 import os
 import secrets
 from collections.abc import Generator
@@ -7,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from workers.jobs.errors import ImageNotFound
+from workers.jobs.errors import ImageNotFound, ImageStoreUnavailable
 from workers.jobs.image_store import CHECK_BYTES, image_path, split_path
 
 
@@ -59,8 +60,12 @@ class FolderImageStore:
             folder_name, name = split_path(path)
             with _folder(self._root) as root, _folder(folder_name, root) as folder:
                 return _read(folder, name)
-        except (OSError, ValueError) as error:
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise ImageNotFound(path) from error
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a symlink
+                raise ImageNotFound(path) from error
+            raise ImageStoreUnavailable(error.strerror or type(error).__name__) from error
 
     def remove(self, path: str) -> None:
         """See ImageStore.

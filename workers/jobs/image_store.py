@@ -6,7 +6,8 @@ folder_images.py and object_images.py keep the promises; open_images.py opens a 
 import re
 from typing import Protocol
 
-IMAGE_PATH = re.compile(r"([0-9A-Za-z_-]+)/([0-9]+\.png)")
+IMAGE_PATH = re.compile(r"([0-9A-Za-z_-]{1,64})/([0-9]{1,9}\.png)")
+"""No longer than every store can keep: a longer one would look like a store that is broken."""
 
 CHECK_BYTES = 65_536
 """What a check of a store writes."""

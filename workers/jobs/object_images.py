@@ -98,8 +98,9 @@ class SignedImages:
     """URLs of images in a bucket: whoever has one can read its image for a while, and no other."""
 
     def __init__(self, images: ObjectImageStore, signing: "Bucket", ttl_s: int) -> None:
-        """signing: the same bucket, at the host that clients reach it by. Nothing is asked of it.
+        """signing: the same bucket, at the host that clients reach it by.
 
+        Nothing is asked of it, but credentials may have to be fetched: this, and `url`, can block.
         Raises: OSError where there is nothing to sign with.
         """
         self._images = images

@@ -21,6 +21,7 @@ REQUEST_S = 15.0
 RETRY_S = 10.0
 """No request is tried again that began so long ago: the longest is RETRY_S + REQUEST_S."""
 
+S3 = ("s3://", "s3a://")
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 PLACES = "use file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
@@ -63,7 +64,7 @@ def open_signed_images(
     from workers.jobs.object_images import ObjectImageStore, SignedImages
 
     assert isinstance(images, ObjectImageStore)
-    if public_url is not None and not url.startswith(("s3://", "s3a://")):
+    if public_url is not None and not url.startswith(S3):
         raise InvalidImageStore("IMAGEN_IMAGES_PUBLIC_URL: is for s3:// alone: leave it out")
     if public_url is not None and os.environ.get("AWS_ENDPOINT_URL_S3"):
         raise InvalidImageStore(
@@ -111,7 +112,8 @@ def _open_bucket(url: str, endpoint: str | None = None) -> "Bucket":
         ) from error
     # Whoever gives options to obstore has to give this one, too.
     allow_http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
-    if not allow_http and any(os.environ.get(each, "").startswith("http:") for each in ENDPOINTS):
+    by_http = any(os.environ.get(each, "").startswith("http:") for each in ENDPOINTS)
+    if url.startswith(S3) and by_http and not allow_http:
         raise InvalidImageStore(
             "AWS_ENDPOINT_URL: speaks http, without TLS: use https, or set AWS_ALLOW_HTTP=true"
         )

@@ -16,7 +16,6 @@ from redis.asyncio import Redis
 
 from workers.jobs import keys
 from workers.jobs.connect import queue_errors
-from workers.jobs.errors import OtherContract
 from workers.jobs.job import Job, Record, Webhook
 from workers.jobs.record import read_fields
 from workers.jobs.scripts import source
@@ -26,7 +25,7 @@ LEASE_S = 60.0
 """So long after a claim the webhook is due again. An attempt takes less."""
 
 PUT_OFF_S = 1.0
-"""Until the webhook of an owner who has enough under way is looked at again."""
+"""Until one that is not ours to claim now is looked at again: see claim_webhooks.lua."""
 
 PAUSES_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400)
 """After each attempt but the last. Those that would end after the job's record are not made."""
@@ -62,8 +61,8 @@ class Outbox:
 
         most_of_owner: at once, those that are under way counted; an owner who has as many waits.
 
-        One whose record cannot be read, as another version of imagen wrote it, is left to others
-        until its lease ends.
+        Those of jobs of another contract are left to the versions that understand it. One whose
+        record cannot be read all the same is left to others until its lease ends.
         """
         owners = Counter(delivery.job.owner for delivery in under_way)
         busy = [part for owner in owners.items() for part in owner]
@@ -127,6 +126,6 @@ def _delivery(job_id: str, attempt: int, record: list[bytes]) -> Delivery | None
     try:
         job = read_fields(job_id, record, tasks_before=-1)
         return Delivery.model_validate({"job": job, "webhook": job.webhook, "attempt": attempt})
-    except (KeyError, ValueError, OtherContract):
+    except (KeyError, ValueError):
         log.exception("webhook of job %s: its record is of another version of imagen", job_id)
         return None

@@ -84,7 +84,8 @@ class Queue:
         self._tally.claimed(tasks)
         for job_id, standing in expired:
             self._tally.expired(job_id.decode(), Standing.of(standing))
-        self._tell_passed_over(stage, of_others)
+        had_room = len(rows) + len(expired) < count
+        self._tell_passed_over(stage, of_others, all_counted=had_room)
         return tasks
 
     async def reclaim(self, worker: str, stage: str) -> list[Task]:
@@ -227,16 +228,18 @@ class Queue:
         with queue_errors():
             return await script([], arguments)
 
-    def _tell_passed_over(self, stage: str, of_others: int) -> None:
-        """Once, until none is left."""
+    def _tell_passed_over(self, stage: str, of_others: int, *, all_counted: bool) -> None:
+        """Once, until none is left: a claim that was filled before did not look at all of them."""
         if of_others and stage not in self._passed_over:
+            self._passed_over.add(stage)
             log.warning(
                 "stage %s: %d tasks are of another contract than %d, and left to workers of theirs",
                 stage,
                 of_others,
                 contract.CONTRACT,
             )
-        (self._passed_over.add if of_others else self._passed_over.discard)(stage)
+        elif not of_others and all_counted:
+            self._passed_over.discard(stage)
 
     def _settled(self, task: Task, worker: str, effect: int) -> bool:
         self._forget(task, worker)

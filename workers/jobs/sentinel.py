@@ -1,6 +1,7 @@
 """A Redis that Sentinels watch: its URL, and connections that ask them where the primary is."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -16,6 +17,9 @@ from redis.retry import Retry
 SCHEMES = ("redis+sentinel", "rediss+sentinel")
 PORT = 26_379
 
+Address = tuple[str, int]
+"""Host and port."""
+
 TLS = "ssl_"
 """What the names of options about TLS begin with: they hold for Sentinels, too."""
 
@@ -28,7 +32,7 @@ class SentinelUrl:
     sentinel_username and sentinel_password where Sentinels want one.
     """
 
-    sentinels: tuple[tuple[str, int], ...]
+    sentinels: tuple[Address, ...]
     primary: str
     """Its name, as in `sentinel monitor mymaster ...`."""
     tls: bool
@@ -44,7 +48,7 @@ def is_sentinel_url(url: str) -> bool:
 
 
 def read_sentinel_url(url: str) -> SentinelUrl:
-    """Raises: ValueError, whose words do not tell the URL."""
+    """Raises: ValueError, whose words may tell a part of the URL, and of the password in it."""
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
     primary, _, database = parts.path.removeprefix("/").partition("/")
@@ -67,7 +71,7 @@ def read_sentinel_url(url: str) -> SentinelUrl:
     )
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(text: str) -> Address:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
         raise ValueError("a Sentinel URL has a host between commas")
@@ -75,7 +79,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def connection_options(url: str, timeout_s: float) -> dict[str, Any]:
-    """For a pool of redis.asyncio, whose connections ask first. timeout_s: of each Sentinel."""
+    """For a pool of redis.asyncio, whose connections ask first. timeout_s: of all Sentinels."""
     told = read_sentinel_url(url)
     kind = _TLSConnection if told.tls else _Connection
     return {**told.options, "connection_class": kind, "asked": _Sentinels(told, timeout_s)}
@@ -89,57 +93,71 @@ def blocking_connection_options(url: str, timeout_s: float) -> dict[str, Any]:
 
 
 class _Sentinels:
-    """Each is asked once, by a connection of its own: that is rare, and nothing is left open."""
+    """Each is asked once, by a connection of its own: that is rare, and nothing is left open.
+
+    They share the time. Who answered is asked first the next time.
+    """
 
     def __init__(self, url: SentinelUrl, timeout_s: float) -> None:
-        self._url = url
+        self._question = ("SENTINEL GET-MASTER-ADDR-BY-NAME", url.primary)
+        self._sentinels = url.sentinels
+        each_s = timeout_s / len(url.sentinels)
         self._options = {
             **url.sentinel_options,
             "ssl": url.tls,
-            "socket_connect_timeout": timeout_s,
-            "socket_timeout": timeout_s,
+            "socket_connect_timeout": each_s,
+            "socket_timeout": each_s,
             "protocol": 2,
         }
 
-    async def primary(self) -> tuple[str, int]:
-        """Host and port, of the first Sentinel that knows. Raises: redis.ConnectionError."""
-        problems: list[str] = []
-        for host, port in self._url.sentinels:
-            try:
+    async def primary(self) -> Address:
+        """Host and port, of the first Sentinel that knows. Raises: redis.TimeoutError."""
+        once, problems = AsyncRetry(NoBackoff(), 0), list[str]()
+        for host, port in self._sentinels:
+            with _noted(problems, host, port):
                 async with redis.asyncio.Redis(
-                    host=host, port=port, retry=AsyncRetry(NoBackoff(), 0), **self._options
-                ) as sentinel:
-                    return self._address(await sentinel.execute_command(*self._question))
-            except redis.RedisError as error:
-                problems.append(f"{host}:{port}: {error}")
+                    host=host, port=port, retry=once, **self._options
+                ) as asked:
+                    return self._told((host, port), await asked.execute_command(*self._question))
         raise self._unknown(problems)
 
-    def primary_blocking(self) -> tuple[str, int]:
+    def primary_blocking(self) -> Address:
         """The same for a thread without an event loop."""
-        problems: list[str] = []
-        for host, port in self._url.sentinels:
-            try:
-                with redis.Redis(
-                    host=host, port=port, retry=Retry(NoBackoff(), 0), **self._options
-                ) as sentinel:
-                    return self._address(sentinel.execute_command(*self._question))
-            except redis.RedisError as error:
-                problems.append(f"{host}:{port}: {error}")
+        once, problems = Retry(NoBackoff(), 0), list[str]()
+        for host, port in self._sentinels:
+            with (
+                _noted(problems, host, port),
+                redis.Redis(host=host, port=port, retry=once, **self._options) as asked,
+            ):
+                return self._told((host, port), asked.execute_command(*self._question))
         raise self._unknown(problems)
 
-    @property
-    def _question(self) -> tuple[str, str]:
-        return "SENTINEL GET-MASTER-ADDR-BY-NAME", self._url.primary
-
-    def _address(self, answer: Any) -> tuple[str, int]:
+    def _told(self, sentinel: Address, answer: Any) -> Address:
         if answer is None:
             raise redis.RedisError("watches none of that name")
+        self._sentinels = tuple(sorted(self._sentinels, key=lambda each: each != sentinel))
         host, port = answer
         return host.decode() if isinstance(host, bytes) else str(host), int(port)
 
-    def _unknown(self, problems: list[str]) -> redis.ConnectionError:
+    def _unknown(self, problems: list[str]) -> redis.TimeoutError:
+        """Of a kind that is not tried again: that would take as long once more."""
+        _, primary = self._question
         told = "; ".join(problems)
-        return redis.ConnectionError(f"no Sentinel knows the primary {self._url.primary!r}: {told}")
+        return redis.TimeoutError(f"no Sentinel knows the primary {primary!r}: {told}")
+
+
+@contextmanager
+def _noted(problems: list[str], host: str, port: int) -> Generator[None]:
+    """Whatever is wrong with a Sentinel: another may know."""
+    try:
+        yield
+    except redis.RedisError as error:
+        problems.append(f"{host}:{port}: {error}")
+
+
+def _is_from_replica(error: redis.exceptions.ResponseError) -> bool:
+    """Whether a replica refuses a write. Before 7.0 a script's error stands in its text."""
+    return isinstance(error, redis.exceptions.ReadOnlyError) or "-READONLY" in str(error)
 
 
 NO_PRIMARY = "the primary is a replica now"
@@ -152,14 +170,17 @@ class _Connection(redis.asyncio.Connection):
         super().__init__(**options)
         self._asked = asked
 
-    async def _connect(self) -> None:
-        self.host, self.port = await self._asked.primary()
-        await super()._connect()  # type: ignore[no-untyped-call]
+    async def connect_check_health(self, *arguments: Any, **options: Any) -> None:
+        if not self.is_connected:  # not in _connect, whose errors are all tried again
+            self.host, self.port = await self._asked.primary()
+        await super().connect_check_health(*arguments, **options)
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*arguments, **options)
-        except redis.exceptions.ReadOnlyError as error:
+        except redis.exceptions.ResponseError as error:
+            if not _is_from_replica(error):
+                raise
             await self.disconnect()
             raise redis.ConnectionError(NO_PRIMARY) from error
 
@@ -180,7 +201,9 @@ class _BlockingConnection(redis.Connection):
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         try:
             return super().read_response(*arguments, **options)
-        except redis.exceptions.ReadOnlyError as error:
+        except redis.exceptions.ResponseError as error:
+            if not _is_from_replica(error):
+                raise
             self.disconnect()  # type: ignore[no-untyped-call]
             raise redis.ConnectionError(NO_PRIMARY) from error
 

@@ -32,11 +32,11 @@ class QueueSettings(BaseSettings):
                 read_sentinel_url(url)
             else:
                 parse_url(url)
-        except ValueError as error:  # its own words would tell the password
+        except ValueError:  # its own words may tell the password
             raise ValueError(
                 "use redis://, rediss:// or unix://, or, with rediss+sentinel:// by TLS,"
                 " redis+sentinel://host:26379,host:26379/name-of-the-primary/0"
-            ) from error
+            ) from None
         return url
 
     data_dir: Path = Field(default_factory=default_data_dir)

@@ -49,7 +49,7 @@ class Tally:
 
     def fenced(self, task: Task) -> None:
         """Its result came too late: the task is another's, or its job has ended."""
-        what = "job %s: too late at stage %s, where it is settled or another worker's"
+        what = "job %s: too late at stage %s: settled, another worker's, or its job has ended"
         log.info(what, task.job_id, task.stage, extra=about(task))
 
     def let_go(self, tasks: Sequence[Task]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.workers.jobs.conftest import (
+    WEBHOOK,
     StartHeartbeat,
     a_job,
     a_worker,
@@ -21,8 +22,9 @@ from workers.jobs import contract, keys
 from workers.jobs.card import CascadeCard, WorkerCard
 from workers.jobs.errors import NoCard, OtherContract
 from workers.jobs.history import History
-from workers.jobs.job import JobStatus, Record
+from workers.jobs.job import JobStatus, NewJob, Priority, Record
 from workers.jobs.ledger import Ledger
+from workers.jobs.outbox import Outbox
 from workers.jobs.queue import Queue
 from workers.jobs.settings import QueueSettings
 
@@ -50,9 +52,8 @@ def next_queue(redis: Redis, queue_settings: QueueSettings) -> Queue:
         return Queue(redis, queue_settings)
 
 
-async def accepted_by_next(ledger: Ledger, prompt: str) -> str:
+async def accepted_by_next(ledger: Ledger, job: NewJob) -> str:
     """The id of a job that the next version has accepted. Its answer only that one can read."""
-    job = a_job(prompt)
     with version(NEXT, NEXT):
         await ledger.submit(job)
     return job.id
@@ -65,7 +66,7 @@ async def test_each_version_draws_its_own_jobs(
     next_queue: Queue,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    theirs = await accepted_by_next(next_ledger, "a new cat")
+    theirs = await accepted_by_next(next_ledger, a_job("a new cat"))
     ours = a_job("an old cat")
     await ledger.submit(ours)
     with caplog.at_level(logging.WARNING):
@@ -83,15 +84,36 @@ async def test_each_version_draws_its_own_jobs(
 
 
 async def test_those_behind_many_of_another_version_do_not_wait_for_them(
-    ledger: Ledger, queue: Queue, next_ledger: Ledger
+    redis: Redis, ledger: Ledger, queue: Queue, next_ledger: Ledger
 ) -> None:
     for _ in range(5):
-        await accepted_by_next(next_ledger, "a new cat")
+        await accepted_by_next(next_ledger, a_job("a new cat"))
     ours = [a_job("an old cat") for _ in range(3)]
     for job in ours:
         await ledger.submit(job)
+    await redis.config_resetstat()
     first = await queue.claim("w1", "text", count=2)
     assert [task.job_id for task in first] == [job.id for job in ours[:2]]
+    looks = (await redis.info("commandstats"))["cmdstat_zrange"]["calls"]
+    assert looks == 2, "which is one for as many as it takes, and one for the next hundred"
+
+
+async def test_that_tasks_are_left_is_told_once_until_none_is(
+    ledger: Ledger,
+    queue: Queue,
+    next_ledger: Ledger,
+    next_queue: Queue,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for _ in range(2):
+        await accepted_by_next(next_ledger, a_job())
+        assert await queue.claim("w1", "text", count=1) == []
+        await ledger.submit(a_job(priority=Priority.HIGH))
+        await claim_one(queue, "w1", "text")  # and looks no further
+        assert await queue.claim("w1", "text", count=1) == []
+        await claim_one(next_queue, "w2", "text")
+        assert await queue.claim("w1", "text", count=1) == []
+    assert sum("another contract" in line for line in caplog.messages) == 2
 
 
 async def test_a_version_draws_the_jobs_of_those_that_it_understands(
@@ -109,7 +131,7 @@ async def test_a_version_draws_the_jobs_of_those_that_it_understands(
 async def test_any_version_takes_over_for_the_one_that_can_go_on(
     redis: Redis, next_ledger: Ledger, next_queue: Queue, queue: Queue
 ) -> None:
-    job_id = await accepted_by_next(next_ledger, "a cat")
+    job_id = await accepted_by_next(next_ledger, a_job("a cat"))
     await claim_one(next_queue, "dead", "text")
     await alive_since_long(redis, "w1")
     await queue.reclaim("w1", "text")
@@ -120,11 +142,30 @@ async def test_any_version_takes_over_for_the_one_that_can_go_on(
 async def test_a_job_of_another_version_is_told_by_that_one(
     redis: Redis, ledger: Ledger, next_ledger: Ledger, queue_settings: QueueSettings
 ) -> None:
-    job_id = await accepted_by_next(next_ledger, "a cat")
+    job_id = await accepted_by_next(next_ledger, a_job("a cat"))
     with pytest.raises(OtherContract, match=f"contract {NEXT}, this process of"):
         await ledger.job(job_id)
     assert (await History(redis, queue_settings).page("", most=10)).jobs == ()
     assert await ledger.cancel(job_id), "who cannot read it can end it"
+
+
+async def test_a_webhook_is_told_by_the_version_that_accepted_its_job(
+    redis: Redis, ledger: Ledger, next_ledger: Ledger, queue_settings: QueueSettings
+) -> None:
+    theirs = await accepted_by_next(next_ledger, a_job(webhook=WEBHOOK))
+    ours = a_job(webhook=WEBHOOK)
+    await ledger.submit(ours)
+    for job_id in (theirs, ours.id):
+        assert await ledger.cancel(job_id)
+    outbox = Outbox(redis, queue_settings)
+    (delivery,) = await outbox.claim(8)
+    assert delivery.job.id == ours.id
+    await redis.zadd(keys.webhooks(), {theirs: 0}, xx=True)
+    assert await outbox.claim(8) == []
+    await redis.zadd(keys.webhooks(), {theirs: 0}, xx=True)
+    with version(NEXT, NEXT):
+        (delivery,) = await Outbox(redis, queue_settings).claim(8)
+    assert (delivery.job.id, delivery.attempt) == (theirs, 1)
 
 
 async def show(redis: Redis, name: str, spoken: int) -> None:

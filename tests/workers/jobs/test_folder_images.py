@@ -1,5 +1,6 @@
 """Images in a folder: written once and whole, and never outside it. See test_image_store.py."""
 
+import errno
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from workers.jobs.errors import ImageNotFound
+from workers.jobs.errors import ImageNotFound, ImageStoreUnavailable
 from workers.jobs.folder_images import FolderImageStore
 from workers.jobs.image_store import image_path
 
@@ -44,6 +45,26 @@ def test_symlinks_are_not_followed(store: FolderImageStore, tmp_path: Path) -> N
             store.put(path, b"png")
     assert (outside / "0.png").read_bytes() == b"secret"
     assert names(outside) == ["0.png"]
+
+
+@pytest.mark.parametrize("path", [f"{'a' * 300}/0.png", f"0123abcd/{'0' * 300}.png", "../0.png"])
+def test_what_can_be_no_image_is_not_found(store: FolderImageStore, path: str) -> None:
+    store.put(PATH, b"png")
+    with pytest.raises(ImageNotFound):
+        store.get(path)
+
+
+def test_a_folder_that_cannot_be_read_is_not_one_without_the_image(
+    store: FolderImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(PATH, b"png")
+
+    def worn_out(*arguments: object, **named: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/srv/images")
+
+    monkeypatch.setattr(os, "open", worn_out)
+    with pytest.raises(ImageStoreUnavailable, match=r"^Input/output error$"):
+        store.get(PATH)
 
 
 def full(descriptor: int) -> None:

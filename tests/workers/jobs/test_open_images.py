@@ -61,6 +61,7 @@ def test_http_has_to_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ALLOW_HTTP")
     with pytest.raises(InvalidImageStore, match="AWS_ALLOW_HTTP=true"):
         open_image_store(QueueSettings(images_url="s3://bucket"))
+    assert open_image_store(QueueSettings(images_url="gs://bucket")), "whose endpoint it is not"
 
 
 def test_a_public_endpoint_that_would_not_count_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

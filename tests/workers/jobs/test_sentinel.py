@@ -3,20 +3,23 @@
 Against real servers: a primary, its replica, and a Sentinel that watches them.
 """
 
-import subprocess
-from collections.abc import Iterator, Sequence
+import asyncio
+import socket
+import time
+import traceback
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import redis
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from app.processes.embedded_queue import find_server
 from tests.app.conftest import free_port
 from tests.workers.jobs.conftest import ENCODER, a_job, claim_one, draw
+from tests.workers.jobs.watched import Watched
+from workers.jobs import connect as connecting
 from workers.jobs.connect import connect, connect_blocking, queue_errors
 from workers.jobs.errors import QueueUnavailable
 from workers.jobs.job import JobStatus
@@ -25,99 +28,6 @@ from workers.jobs.queue import Queue
 from workers.jobs.sentinel import read_sentinel_url
 from workers.jobs.settings import QueueSettings
 from workers.patience import Patience
-
-PASSWORD = "p@ss:word/"
-IN_URL = "p%40ss%3Aword%2F"
-SENTINEL_PASSWORD = "another"
-PATIENCE_S = 90.0
-"""A Sentinel on a busy machine does nothing for 30 s after its clock has jumped."""
-
-
-class Watched:
-    """A primary and its replica, watched by one Sentinel, whose word is enough."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder = folder
-        self._stack = stack
-        self.sentinel_port = free_port()
-        self.ports = [free_port(), free_port()]
-        self.processes = [self._server(self.ports[0]), self._server(self.ports[1])]
-        self.client(self.ports[1], PASSWORD).replicaof("127.0.0.1", str(self.ports[0]))
-        self._copied = self.client(self.ports[0], PASSWORD)
-        self.wait_until_copied()
-        self._sentinel()
-
-    @property
-    def url(self) -> str:
-        """Its first Sentinel is one that does not answer."""
-        hosts = f"127.0.0.1:{free_port()},127.0.0.1:{self.sentinel_port}"
-        query = f"sentinel_password={SENTINEL_PASSWORD}"
-        return f"redis+sentinel://:{IN_URL}@{hosts}/mymaster/0?{query}"
-
-    def client(self, port: int, password: str) -> "redis.Redis":
-        client = redis.Redis(port=port, password=password, socket_timeout=PATIENCE_S)
-        self._stack.callback(client.close)
-        return client
-
-    def wait_until_copied(self) -> None:
-        self._copied.set("last", "", ex=60)  # WAIT is for what its own connection has written
-        assert self._copied.wait(1, int(PATIENCE_S * 1000)) == 1
-
-    def fail_over(self, *, kill: bool) -> None:
-        """Returns when the replica is the primary; not killed, the one before is a replica then."""
-        sentinel = self.client(self.sentinel_port, SENTINEL_PASSWORD)
-        with sentinel.pubsub() as heard:
-            heard.subscribe("+switch-master")
-            if kill:
-                self.processes[0].kill()
-            else:
-                sentinel.execute_command("SENTINEL", "FAILOVER", "mymaster")
-            while (message := heard.get_message(timeout=PATIENCE_S)) is not None:
-                if cast(Any, message)["type"] == "message":
-                    if not kill:  # a Sentinel would take 10 s, and then end its connections
-                        self._copied.replicaof("127.0.0.1", str(self.ports[1]))
-                    return
-        raise AssertionError("no failover")
-
-    def _server(self, port: int) -> subprocess.Popen[bytes]:
-        lines = ["appendonly no", 'save ""', f"requirepass {PASSWORD}", f"masterauth {PASSWORD}"]
-        return self._start(port, [*lines, "repl-diskless-sync-delay 0"], PASSWORD)
-
-    def _sentinel(self) -> None:
-        lines = [
-            f"requirepass {SENTINEL_PASSWORD}",
-            f"sentinel monitor mymaster 127.0.0.1 {self.ports[0]} 1",
-            f"sentinel auth-pass mymaster {PASSWORD}",
-            "sentinel down-after-milliseconds mymaster 500",
-            "sentinel failover-timeout mymaster 1000",
-        ]
-        self._start(self.sentinel_port, lines, SENTINEL_PASSWORD, "--sentinel")
-        client = self.client(self.sentinel_port, SENTINEL_PASSWORD)
-        with client.pubsub() as heard:
-            heard.subscribe("+slave")
-            while not client.sentinel_slaves("mymaster"):
-                heard.get_message(timeout=0.1)
-
-    def _start(
-        self, port: int, lines: Sequence[str], password: str, *options: str
-    ) -> subprocess.Popen[bytes]:
-        folder = self._folder / str(port)
-        folder.mkdir()
-        file = folder / "server.conf"
-        file.write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {folder}", *lines]))
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([find_server(), file, *options], stdout=log)
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
-        client = self.client(port, password)
-        for _ in range(1000):
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                assert process.poll() is None, (folder / "log").read_text()
-            else:
-                return process
-        raise AssertionError((folder / "log").read_text())
 
 
 @pytest.fixture
@@ -170,6 +80,99 @@ async def test_where_no_sentinel_answers_the_queue_is_away(tmp_path: Path) -> No
         beats.ping()
 
 
+class Silent:
+    """A server that is connected to and never answers."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._socket = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self._socket.setblocking(False)
+        self._stack = stack
+        self.port: int = self._socket.getsockname()[1]
+
+    def asked(self) -> int:
+        """How often, since the last call."""
+        count = 0
+        while True:
+            try:
+                self._stack.enter_context(self._socket.accept()[0])
+            except BlockingIOError:
+                return count
+            count += 1
+
+
+@pytest.fixture
+def silent() -> Iterator[list[Silent]]:
+    with ExitStack() as stack:
+        yield [Silent(stack) for _ in range(3)]
+
+
+async def test_silent_sentinels_are_asked_once_and_share_the_time(
+    silent: list[Silent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_S", 1.5)
+    hosts = ",".join(f"127.0.0.1:{each.port}" for each in silent)
+    settings = QueueSettings(redis_url=f"redis+sentinel://{hosts}/mymaster", data_dir=tmp_path)
+
+    def ping_blocking() -> None:
+        with connect_blocking(settings, timeout_s=1.5) as beats, queue_errors():
+            beats.ping()
+
+    async with connect(settings) as client:
+        for ask in (Ledger(client, settings).job("some-job"), asyncio.to_thread(ping_blocking)):
+            began_s = time.monotonic()
+            with pytest.raises(QueueUnavailable, match="no Sentinel knows the primary 'mymaster'"):
+                await ask
+            assert time.monotonic() - began_s < 3, "half of what each by itself would take"
+            assert [each.asked() for each in silent] == [1, 1, 1]
+
+
+async def test_who_answered_is_asked_first_the_next_time(
+    watched: Watched, silent: list[Silent], tmp_path: Path
+) -> None:
+    first = silent[0]
+    settings = QueueSettings(redis_url=watched.url_behind(first.port), data_dir=tmp_path)
+    async with connect(settings) as client:
+        for asked in (1, 0):
+            assert await _port(client) == watched.ports[0]
+            assert first.asked() == asked
+            await client.connection_pool.disconnect()
+    with connect_blocking(settings, timeout_s=2.0) as beats:
+        for asked in (1, 0):
+            assert beats.ping()
+            assert first.asked() == asked
+            beats.connection_pool.disconnect()
+
+
+async def test_a_replica_that_refuses_a_script_is_left_also_before_redis_7(tmp_path: Path) -> None:
+    """There the error is in the script's: one server plays Sentinel and such a replica."""
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while said := await reader.read(4096):
+            if b"SENTINEL" in said:
+                asked += 1
+                writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(port)), port))
+            elif b"EVAL" in said:
+                writer.write(
+                    b"-ERR Error running script (call to f_0): @user_script:1: @user_script: 1:"
+                    b" -READONLY You can't write against a read only replica.\r\n"
+                )
+            else:
+                writer.write(b"+OK\r\n" * said.count(b"CLIENT"))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    settings = QueueSettings(
+        redis_url=f"redis+sentinel://127.0.0.1:{port}/mymaster", data_dir=tmp_path
+    )
+    async with server, connect(settings) as client:
+        with pytest.raises(QueueUnavailable, match="the primary is a replica now"), queue_errors():
+            await cast(Any, client.eval("return redis.call('SET', 'x', 1)", 0))
+    assert asked == 2, "the second time in the hope of another"
+
+
 async def test_a_primary_that_is_not_watched_is_named(watched: Watched, tmp_path: Path) -> None:
     url = watched.url.replace("/mymaster/", "/other/")
     async with connect(QueueSettings(redis_url=url, data_dir=tmp_path)) as client:
@@ -198,6 +201,7 @@ def test_a_url_says_it_all() -> None:
         "redis+sentinel://:secret@host,/mymaster",
         "redis+sentinel://:secret@host:port/mymaster",
         "redis+sentinel://:secret@host/mymaster/zero",
+        "redis+sentinel://:secret\u2100@host/mymaster",
         "sentinel://:secret@host/mymaster",
     ],
 )
@@ -206,3 +210,5 @@ def test_what_cannot_be_read_is_refused_with_the_form(url: str) -> None:
         QueueSettings(redis_url=url)
     (problem,) = refused.value.errors()
     assert "secret" not in problem["msg"]
+    told = traceback.format_exception(cast(Any, problem)["ctx"]["error"])
+    assert "secret" not in "".join(told)

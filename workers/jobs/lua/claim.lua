@@ -2,7 +2,7 @@
 -- Effect: up to `count` tasks, those with the lowest scores, are held by the worker; jobs whose
 -- first image is among them are running; a job beyond its deadline has expired instead. A text
 -- stays while enough images are to be drawn before its own, and a task whose job is of a contract
--- that this version does not understand.
+-- that this version does not understand: those behind a thousand such are not looked at.
 -- Returns {task, token, deliveries, parameters, traceparent or '', 1 where someone watches the job}
 -- for each; then the jobs that have expired, each with its standing; then how many tasks that would
 -- have gone first are for workers of another contract.
@@ -66,11 +66,12 @@ end
 -- Takes those that go first, each followed by its score; passes over what may not begin yet, and
 -- what only another version understands.
 local MOST_PASSED_OVER = 1000
+local HEADS = 100  -- read at once, where those that go first are not all to be had
 local passed_over, of_others = 0, 0
 local function first_in_line()
-  local taken = {}
+  local taken, most = {}, count
   while #taken < 2 * count and passed_over < MOST_PASSED_OVER do
-    local last = passed_over + count - #taken / 2 - 1
+    local last = passed_over + most - 1
     local heads = redis.call('ZRANGE', keys.ready .. stage, passed_over, last, 'WITHSCORES')
     if #heads == 0 then
       break
@@ -86,7 +87,11 @@ local function first_in_line()
         passed_over = passed_over + 1
         of_others = of_others + (readable and 0 or 1)
       end
+      if #taken == 2 * count then
+        break
+      end
     end
+    most = math.max(count, HEADS)
   end
   return taken
 end

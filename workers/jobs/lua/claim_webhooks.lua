@@ -1,8 +1,8 @@
 -- Precondition: none.
 -- Effect: some of the webhooks that are due are the caller's: the attempt is counted, and each is
 -- due again after lease_s, in case the caller dies. Those of owners who have enough under way are
--- put off a little, so that they do not stand before others'. Those whose job's record is gone are
--- forgotten.
+-- put off a little, so that they do not stand before others', as are those of jobs that only another
+-- version understands: they are its to tell. Those whose job's record is gone are forgotten.
 -- Returns job id, attempt and the job's record for each; attempt 0 where it was forgotten.
 -- ARGV: the most, lease_s, the most of one owner, put_off_s, then owner and number under way, as
 -- often as one has some.
@@ -26,7 +26,7 @@ for _, job_id in ipairs(due) do
   if not owner then
     redis.call('ZREM', keys.webhooks, job_id)
     claimed[#claimed + 1] = {job_id, 0, {}}
-  elseif (under_way[owner] or 0) >= most_of_owner then
+  elseif not understood(job_id) or (under_way[owner] or 0) >= most_of_owner then
     due_in(job_id, put_off_s)
   else
     local attempt = redis.call('HINCRBY', job, 'webhook_attempts', 1)
