@@ -15,6 +15,9 @@ Manifest = dict[str, Any]
 FOLDER = Path(__file__).parents[2] / "deploy/kubernetes"
 COMPONENTS = FOLDER / "components"
 
+CRDS: Manifest = yaml.safe_load((Path(__file__).parent / "crds.yaml").read_text())
+"""JSON schemas of other projects' objects, by kind."""
+
 OLDEST_KUSTOMIZE = (5, 0)
 """Those before know other fields, or none of components."""
 

@@ -19,6 +19,7 @@ from app.telemetry.logs import LogSettings
 from tests.app.conftest import free_port
 from tests.deploy.kubernetes import (
     COMPONENTS,
+    CRDS,
     FOLDER,
     Manifest,
     build,
@@ -37,7 +38,6 @@ from workers.worker import LAST_WORDS_S
 KUBERNETES = "1.32"
 """preStop.sleep is on by default since 1.30, and stable since 1.34."""
 
-CRDS: Manifest = yaml.safe_load((Path(__file__).parent / "crds.yaml").read_text())
 STAGES_OF = {"DeepFloyd/IF-I-XL-v1.0": "64", "DeepFloyd/IF-II-L-v1.0": "256"}
 """As the hub's configurations say."""
 
@@ -184,6 +184,45 @@ def test_groups_serve_every_stage_once_and_are_scaled_by_its_tasks(staged: list[
         assert has_gpu is (stage != TEXT_STAGE)
         served.append(stage)
     assert sorted(served) == sorted([TEXT_STAGE, *(STAGES_OF[entry] for entry in entries)])
+
+
+def test_keda_is_told_where_redis_is_under_the_name_that_its_scaler_knows(
+    manifests: list[Manifest],
+) -> None:
+    name = {"redis": "address", "redis-sentinel": "addresses"}
+    told = {
+        each["metadata"]["name"]: {
+            secret["parameter"] for secret in each["spec"]["secretTargetRef"]
+        }
+        for each in of_kind(manifests, "TriggerAuthentication")
+    }
+    for scaler in of_kind(manifests, "ScaledObject"):
+        for trigger in scaler["spec"]["triggers"]:
+            known = told[trigger["authenticationRef"]["name"]] & {*name.values()}
+            assert known == {name[trigger["type"]]}
+
+
+def test_a_rollout_does_not_take_the_only_worker_that_shows_a_card(
+    manifests: list[Manifest],
+) -> None:
+    showing = [
+        worker["spec"]["strategy"]["rollingUpdate"]
+        for worker in of_kind(manifests, "Deployment")
+        if worker["spec"]["template"]["spec"]["containers"][0]["args"]
+        in (["worker"], ["worker", "--stages", TEXT_STAGE])
+    ]
+    assert showing == [{"maxSurge": 1, "maxUnavailable": 0}]
+
+
+def test_nobody_gives_up_a_pod_that_may_still_start(manifests: list[Manifest]) -> None:
+    starting_s: dict[str, int] = {}
+    for each in of_kind(manifests, "Deployment"):
+        (container,) = each["spec"]["template"]["spec"]["containers"]
+        probe = container["startupProbe"]
+        starts_s = probe["periodSeconds"] * probe["failureThreshold"]
+        assert starts_s < each["spec"]["progressDeadlineSeconds"]
+        starting_s[container["name"]] = starts_s
+    assert starting_s["api"] >= starting_s["worker"]
 
 
 def test_the_apis_probes_are_routes_and_it_has_time_to_end(

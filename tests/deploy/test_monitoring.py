@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
+from tests.deploy.kubernetes import COMPONENTS, CRDS
+from tests.deploy.kubernetes import FOLDER as KUBERNETES
 from tests.test_metrics_page import SAMPLE, exposed
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +96,26 @@ def test_alerts_fire_when_they_should_and_no_other_does() -> None:
     promtool("test", "rules", FOLDER / "alerts_test.yml")
 
 
+def test_whoever_scrapes_gives_the_jobs_that_alerts_ask_for() -> None:
+    asked = {*re.findall(r'job="([^"]+)"', read("alerts.yml"))}
+    assert asked == {*re.findall(r"job_name: (\S+)", read("prometheus.yml"))}
+    page = (ROOT / "docs/metrics.md").read_text("utf-8")
+    assert asked == {*re.findall(r"job_name: (\S+)", page)}
+    monitors = (COMPONENTS / "monitoring/monitors.yaml").read_text("utf-8")
+    assert asked == {*re.findall(r"targetLabel: job, replacement: ([\w-]+)", monitors)}
+
+
+def test_the_page_on_kubernetes_makes_an_object_of_the_alerts() -> None:
+    page = (KUBERNETES / "README.md").read_text("utf-8")
+    (document,) = re.findall(r"kubectl -n imagen apply -f - (<<EOF\n.*?\nEOF)\n", page, re.DOTALL)
+    made = subprocess.run(
+        ["bash", "-c", f"cat {document}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    rule = yaml.safe_load(made.stdout)
+    jsonschema.validate(rule, CRDS["PrometheusRule"])
+    assert rule["spec"] == yaml.safe_load(read("alerts.yml"))
+
+
 def test_prometheus_can_read_its_files() -> None:
     promtool("check", "config", "--syntax-only", FOLDER / "prometheus.yml")
     promtool("check", "rules", FOLDER / "alerts.yml")
@@ -116,3 +140,5 @@ def test_docker_compose_hands_over_what_the_files_name() -> None:
     assert re.findall(r"IMAGEN_METRICS_PORT=(\d+)", image) == [scraped["worker"]]
     for name in ("prometheus.yml", "alerts.yml", "grafana/provisioning", "grafana/dashboards"):
         assert f"./deploy/monitoring/{name}:" in compose
+    (key,) = re.findall(r"credentials_file: ([^}]+)", told)
+    assert f"target: {key}}}" in compose
