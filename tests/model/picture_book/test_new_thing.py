@@ -1,7 +1,6 @@
 """picture-book learns one thing that it has never seen, from twenty drawings and an adapter."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
