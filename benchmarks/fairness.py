@@ -52,7 +52,9 @@ def _ask(client: httpx.Client) -> str:
 def _draw(client: httpx.Client) -> float:
     """Seconds from the request to the end of its job."""
     started_s = time.perf_counter()
-    answer = client.post("/generate", json={**SIZE, "prompt": "a cat"}, headers={"prefer": "wait=60"})
+    answer = client.post(
+        "/generate", json={**SIZE, "prompt": "a cat"}, headers={"prefer": "wait=60"}
+    )
     assert answer.raise_for_status().json()["status"] == "succeeded"
     return time.perf_counter() - started_s
 

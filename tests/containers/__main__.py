@@ -13,7 +13,12 @@ from PIL import Image, ImageChops
 from tests.containers.compose import Engine, NoEngine, Project
 
 APPLE = {"prompt": "a red apple on a blue background", "seed": 7}  # the README's request
-MANY = {"prompt": "three cats on a green background", "seed": 1, "n": 16, "steps": 20}  # more than one worker takes
+MANY = {
+    "prompt": "three cats on a green background",
+    "seed": 1,
+    "n": 16,
+    "steps": 20,
+}  # more than one worker takes
 
 PATIENCE_S = 300
 """Within this a worker has loaded its cascade, or drawn a job, on a slow machine."""
