@@ -40,8 +40,8 @@ def run(settings: WorkerSettings) -> None:
     InvalidImageStore.
     """
     open_image_store(settings)  # one that cannot be is refused before the cascade is loaded
-    # Until the worker can stop in good order, Ctrl-C ends it at once, also while it computes. So does
-    # SIGTERM, for which process 1 of a container has no default action.
+    # Until the worker can stop in good order, Ctrl-C ends it at once, also while it computes. So
+    # does SIGTERM, for which process 1 of a container has no default action.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     metrics = WorkerMetrics()

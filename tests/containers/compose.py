@@ -57,11 +57,19 @@ class Project:
         print("$", shlex.join(command), flush=True)
         subprocess.run(command, cwd=ROOT, env=self._environment, check=True)
 
+    def remove(self) -> None:
+        """All of it, with its data."""
+        for container in self._listed("--all"):  # podman-compose forgets those it scaled to
+            self._asked("rm", "--force", container)
+        self.compose("down", "--volumes")
+
     def containers(self, service: str) -> list[str]:
         """The ids of a service's running containers."""
-        labels = {"com.docker.compose.project": self.name, "com.docker.compose.service": service}
-        filters = [f"--filter=label={name}={value}" for name, value in labels.items()]
-        return self._asked("ps", "--quiet", "--no-trunc", *filters).split()
+        return self._listed(f"--filter=label=com.docker.compose.service={service}")
+
+    def _listed(self, *words: str) -> list[str]:
+        ours = f"--filter=label=com.docker.compose.project={self.name}"
+        return self._asked("ps", "--quiet", "--no-trunc", ours, *words).split()
 
     def kill(self, container: str) -> None:
         """SIGKILL, as when memory is out."""

@@ -1,6 +1,7 @@
 """What test_processes.py has each of two processes do; the main one tells what came of it."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def main(folder: Path) -> None:
         "failure": failure,
     }
     (folder / f"{PartialState().process_index}.json").write_text(json.dumps(found))
-    PartialState().destroy_process_group()
+    PartialState().wait_for_everyone()
+    os._exit(0)  # Python's end and gloo's threads can wait for each other
 
 
 if __name__ == "__main__":
