@@ -141,7 +141,7 @@ async def open_service(folder: Path) -> AsyncGenerator[Service]:
 
 def _apis(settings: QueueSettings, log: BinaryIO) -> tuple[Api, ...]:
     """Two, which name their URLs alike."""
-    told = settings.model_dump(mode="json")
+    told = settings.model_dump(mode="json", exclude_none=True)
     environment = {f"IMAGEN_{name.upper()}": str(value) for name, value in told.items()}
     ports = _free_port(), _free_port()
     environment |= {"IMAGEN_AUTH": "none", "IMAGEN_PUBLIC_URL": f"http://127.0.0.1:{ports[0]}"}
