@@ -14,7 +14,7 @@ from enum import StrEnum
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import BatchEncoding, PreTrainedTokenizerFast, T5EncoderModel
+from transformers import BatchEncoding, PreTrainedTokenizerBase, T5EncoderModel
 
 from model.picture_book.captions import caption
 from model.picture_book.held_out import training_scene
@@ -33,7 +33,6 @@ class Role(StrEnum):
     SMALL = "small"
     NORMAL = "normal"
     BIG = "big"
-    BESIDE = "beside"
     LEFT = "left"
     RIGHT = "right"
     TOP = "top"
@@ -44,7 +43,7 @@ class Role(StrEnum):
 
 
 _PAIR_ROLES = {
-    Relation.NEXT_TO: (Role.BESIDE, Role.BESIDE),
+    Relation.NEXT_TO: (Role.LEFT, Role.RIGHT),
     Relation.LEFT_OF: (Role.LEFT, Role.RIGHT),
     Relation.RIGHT_OF: (Role.RIGHT, Role.LEFT),
     Relation.ABOVE: (Role.TOP, Role.BOTTOM),
@@ -112,7 +111,7 @@ class Answers:
 class ReadingTask(nn.Module):
     """Text encoder, and what is asked of its tokens; no picture is drawn."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, encoder: T5EncoderModel):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, encoder: T5EncoderModel):
         super().__init__()
         width = encoder.config.d_model
         self.encoder = encoder
@@ -167,7 +166,7 @@ def _cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
     return errors.sum(dim=1) / (right != _ELSEWHERE).sum(dim=1).clamp(min=1)
 
 
-def _noun_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[int, str]:
+def _noun_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
     """The thing that a token names; of a name of two words, the last one does."""
     return {
         tokenizer.convert_tokens_to_ids(name.split()[-1]): thing.name

@@ -12,7 +12,11 @@ from model.picture_book.things import COLORS, GROUNDS, THINGS, Thing
 
 
 class Relation(StrEnum):
-    """How the first of two things stands to the second."""
+    """How the first of two things stands to the second.
+
+    Next to it, the first is drawn on the left, though either side is right: what may be drawn in
+    two ways is drawn badly, both things having to know which was chosen.
+    """
 
     NEXT_TO = "next to"
     LEFT_OF = "left of"
@@ -116,6 +120,7 @@ Spot = tuple[float, float, float]
 _SIDES = {Scale.SMALL: (0.30, 0.38), Scale.NORMAL: (0.64, 0.74), Scale.BIG: (0.90, 0.98)}
 _DRIFT = {Scale.SMALL: 0.10, Scale.NORMAL: 0.04, Scale.BIG: 0.01}
 _MIRRORED = {Relation.RIGHT_OF: Relation.LEFT_OF, Relation.BELOW: Relation.ABOVE}
+_SIDE_BY_SIDE = (Relation.LEFT_OF, Relation.NEXT_TO)
 _COUNT_CENTERS: dict[int, tuple[tuple[float, float], ...]] = {
     2: ((0.27, 0.5), (0.73, 0.5)),
     3: ((0.5, 0.27), (0.27, 0.73), (0.73, 0.73)),
@@ -140,15 +145,13 @@ def _spots(subject: Subject, rng: random.Random) -> tuple[Spot, ...]:
 
 
 def _pair_spots(relation: Relation, rng: random.Random) -> tuple[Spot, ...]:
-    if relation is Relation.NEXT_TO:
-        relation = rng.choice((Relation.LEFT_OF, Relation.RIGHT_OF))
     if relation in _MIRRORED:
         second, first = _pair_spots(_MIRRORED[relation], rng)
         return first, second
     spots: list[Spot] = []
     for along_center in (0.27, 0.73):
         along, across = _near(along_center, 0.02, rng), _near(0.5, 0.04, rng)
-        x, y = (along, across) if relation is Relation.LEFT_OF else (across, along)
+        x, y = (along, across) if relation in _SIDE_BY_SIDE else (across, along)
         spots.append((x, y, rng.uniform(0.41, 0.46)))
     return tuple(spots)
 
@@ -157,9 +160,9 @@ def _near(center: float, drift: float, rng: random.Random) -> float:
     return center + rng.uniform(-drift, drift)
 
 
-_NAMED_COLOR_SHARE = 0.4
+_NAMED_COLOR_SHARE = 0.6
 _NAMED_GROUND_SHARE = 0.6
-_SUBJECT_SHARES = {Single: 0.38, Pair: 0.40, Count: 0.22}
+_SUBJECT_SHARES = {Single: 0.32, Pair: 0.44, Count: 0.24}
 
 
 def random_scene(rng: random.Random) -> Scene:
@@ -179,7 +182,7 @@ def random_scene(rng: random.Random) -> Scene:
 
 
 def random_figure(rng: random.Random) -> Figure:
-    """Any thing, painted in two of five cases."""
+    """Any thing, painted in three of five cases: in its own colour it is learned soon enough."""
     thing = rng.choice(tuple(THINGS.values()))
     color = rng.choice(tuple(COLORS)) if rng.random() < _NAMED_COLOR_SHARE else None
     return Figure(thing, color)

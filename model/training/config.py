@@ -92,10 +92,10 @@ class Training(_Table):
 class Text(_Table):
     """The text encoder: a folder or hub id with `tokenizer` and `text_encoder`.
 
-    path: None for picture-book's, which is made here: `training` says how long it learns to read
-    scenes. trained: it is trained on with the base stage; a frozen one's embeddings are computed
-    once and kept. dropout: the share of captions replaced by the empty one, for classifier-free
-    guidance (Ho & Salimans 2022).
+    path: None for picture-book's, which is made here. training: how long that one learns to read
+    scenes, anew or from the folder at `path`. trained: it is trained on with the base stage; a
+    frozen one's embeddings are computed once and kept. dropout: the share of captions replaced by
+    the empty one, for classifier-free guidance (Ho & Salimans 2022).
     """
 
     path: str | None = None
@@ -145,8 +145,10 @@ class StageTraining(_Table):
     unet/config.json, with "none" for null. beta_schedule, prediction: None is as the folder that is
     started from says, and of a new network squaredcos_cap_v2 and v_prediction. crop_px: of a
     super-resolution stage, the side of what it is trained on. max_aug_level: the most noise that
-    its low-res input gets, as a fraction of the schedule. training: None takes the folder that
-    `network` names as it is. sampling: what cascade.json says of it; distillation adds to that.
+    its low-res input gets, as a fraction of the schedule. trainable: patterns of the names of the
+    weights that are trained, as *.attentions.*, where others stay as they are; none trains all.
+    training: None takes the folder that `network` names as it is. sampling: what cascade.json says
+    of it; distillation adds to that.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -156,6 +158,7 @@ class StageTraining(_Table):
     max_aug_level: Fraction = 0.4
     beta_schedule: Literal["squaredcos_cap_v2", "linear", "scaled_linear"] | None = None
     prediction: Prediction | None = None
+    trainable: tuple[str, ...] = ()
     lora: Lora | None = None
     distillation: Distillation | None = None
     training: Training | None = None
@@ -166,6 +169,15 @@ class StageTraining(_Table):
     def _is_an_entry(cls, sampling: dict[str, Any]) -> dict[str, Any]:
         StageEntry.model_validate({**sampling, "path": "stage"})
         return sampling
+
+    @model_validator(mode="after")
+    def _trains_some_weights(self) -> "StageTraining":
+        if self.trainable and (self.training is None or self.lora is not None):
+            raise ValueError(
+                "trainable: needs a table `training`, and a lora keeps all weights as they are:"
+                " leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_distilled(self) -> "StageTraining":
@@ -203,8 +215,11 @@ class TrainingFile(_Table):
                 "text.path: give the folder or hub id of a T5 encoder; only picture-book's scenes"
                 " can teach one to read, with a table text.training"
             )
-        if self.text.path is not None and self.text.training is not None:
-            raise ValueError("text.training: is of the encoder that is made where text.path is not")
+        if self.text.training is not None and not of_scenes:
+            raise ValueError(
+                "text.training: teaches to read scenes, which other data has not: leave it out, and"
+                " set text.trained to train the encoder with the base"
+            )
         return self
 
     @model_validator(mode="after")

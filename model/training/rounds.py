@@ -41,6 +41,8 @@ def rounds(stage: NewStage, task: StageTask, folder: Path) -> Iterator[Round]:
     told = stage.told
     assert told.training is not None, "a stage without is taken as it is"
     of = {"prediction": str(stage.prediction), "beta_schedule": stage.schedule.beta_schedule}
+    if told.trainable:
+        of["trainable"] = ", ".join(told.trainable)
     if told.distillation is None:
         yield Round(told.name, task, told.training, folder, of)
         return

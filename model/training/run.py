@@ -113,12 +113,12 @@ class _Run:
                     f"text.trained: train {base} first: the encoder is a part of it"
                 )
             return LiveTexts.load(told.model_copy(update={"trained": False}), Folder(kept))
-        if told.path is None:
+        folder = locate(told.path, beside=self._beside) if told.path is not None else None
+        if told.training is not None:
             from model.picture_book.training import reading_encoder  # it draws, with resvg
 
-            assert told.training is not None, "read_training saw to it"
-            return reading_encoder(told, self._told.folder / TEXT)
-        folder = locate(told.path, beside=self._beside)
+            return reading_encoder(told, folder, self._told.folder / TEXT)
+        assert folder is not None, "read_training saw to it"
         if told.trained or self._told.data.source == "scenes":
             return LiveTexts.load(told, folder)
         return FrozenTexts(told, folder, self._told.folder / "embeddings")

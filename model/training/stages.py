@@ -1,6 +1,7 @@
 """Makes the networks that a training file asks for: new ones, or as a folder has them."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def new_stage(told: StageTraining, text_width: int, is_base: bool, beside: Path)
     if stage.started_from is not None:
         files = find_weights(stage.started_from / "unet", "diffusion_pytorch_model", half=False)
         fill(stage.unet, files, as_placed(torch.device("cpu"), torch.float32))
-        stage.unet.train().requires_grad_(True)  # it was filled as what is only served
+        stage.unet.train()
+    for name, weight in stage.unet.named_parameters():
+        weight.requires_grad_(_is_trainable(name, told))
     return stage
 
 
@@ -67,6 +70,7 @@ def _new_stage(
     except InvalidTraining as error:
         raise InvalidTraining(f"stages.{told.name}.{error}") from error
     _check(stage, text_width, is_base)
+    _check_trainable(stage)
     _tune_for_cpu(stage.unet)
     return stage
 
@@ -147,6 +151,20 @@ def _check(stage: NewStage, text_width: int, is_base: bool) -> None:
             f"stages.{name}.network: takes embeddings of width {stage.text_width}, and the text"
             f" encoder's is {text_width}: set encoder_hid_dim to it"
         )
+
+
+def _is_trainable(name: str, told: StageTraining) -> bool:
+    return not told.trainable or any(fnmatch(name, pattern) for pattern in told.trainable)
+
+
+def _check_trainable(stage: NewStage) -> None:
+    names = [name for name, _ in stage.unet.named_parameters()]
+    for pattern in stage.told.trainable:
+        if not any(fnmatch(name, pattern) for name in names):
+            raise InvalidTraining(
+                f"stages.{stage.told.name}.trainable: no weight is named {pattern}: the network has"
+                f" {', '.join(sorted({name.split('.')[0] for name in names}))}"
+            )
 
 
 def _tune_for_cpu(unet: UNet2DConditionModel) -> None:

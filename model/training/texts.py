@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from accelerate import PartialState
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
 
@@ -102,7 +103,7 @@ class LiveTexts:
         """Raises InvalidCascade."""
         read_text(TextEntry(path=str(folder), max_tokens=told.max_tokens), folder)
         tokenizer = AutoTokenizer.from_pretrained(folder.path / "tokenizer")
-        encoder = T5EncoderModel.from_pretrained(folder.path / "text_encoder")
+        encoder = T5EncoderModel.from_pretrained(folder.path / "text_encoder", dtype=torch.float32)
         return cls(tokenizer, encoder, told.max_tokens, told.trained)
 
     def condition(

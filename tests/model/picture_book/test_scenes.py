@@ -71,13 +71,11 @@ def test_a_pair_stands_as_its_relation_says(relation: Relation) -> None:
         assert holds[relation]
 
 
-def test_next_to_is_drawn_in_both_orders() -> None:
+def test_next_to_another_the_first_stands_on_the_left() -> None:
     scene = Scene(Pair(CAT, Relation.NEXT_TO, DOG))
-    orders = {
-        first.x < second.x
-        for first, second in (scene.placed(random.Random(seed)) for seed in SEEDS)
-    }
-    assert orders == {True, False}
+    for seed in SEEDS:
+        first, second = scene.placed(random.Random(seed))
+        assert first.x < second.x
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])

@@ -75,8 +75,10 @@ SCENES: dict[str, Any] = {"source": "scenes", "path": None}
         (
             [base()],
             {"text": {"path": "t", "training": {"images": 1}}},
-            "text.training: is of the encoder that is made where text.path is not",
+            "text.training: teaches to read scenes, which other data has not",
         ),
+        ([base(trainable=["*"], lora={})], {}, "trainable: needs a table `training`, and a lora"),
+        ([base(trainable=["*"], training=None)], {}, "trainable: needs a table `training`"),
         ([base()], {"data": {"source": "scenes", "path": "p"}}, "data: .*path: a folder or shards"),
         ([base()], {"data": {"source": "folder"}}, "data: .*path: a folder or shards are at a pa"),
         ([base()], {"data": {"path": "p", "held_out": 1}}, "data.held_out: Input should be less"),

@@ -141,6 +141,17 @@ def test_fine_tuning_begins_where_the_folder_stands(tmp_path: Path, tiny_cascade
         assert (folder / "base" / "scheduler" / name).read_text() == kept
 
 
+def test_what_is_not_trainable_stays_as_it_is(tmp_path: Path, tiny_cascade: Path) -> None:
+    started = base(
+        network=str(tiny_cascade / "base"), trainable=["*.attentions.*", "conv_out.bias"]
+    )
+    folder = train(training_file(tmp_path, tiny_cascade, started), HERE)
+    before = {name: weight.half() for name, weight in unet(tiny_cascade / "base").items()}
+    after = unet(folder / "base")
+    changed = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert changed == {name for name in before if ".attentions." in name} | {"conv_out.bias"}
+
+
 def test_a_stage_without_training_comes_along_as_it_is(tmp_path: Path, tiny_cascade: Path) -> None:
     taken = large(network=str(tiny_cascade / "super_resolution"), training=None)
     folder = train(training_file(tmp_path, tiny_cascade, base(), taken), HERE)

@@ -28,6 +28,10 @@ HERE = Path()
             [base(network=BASE | {"encoder_hid_dim": 24, "encoder_hid_dim_type": "text_proj"})],
             "stages.base.network: takes embeddings of width 24, and the text encoder's is 16: set",
         ),
+        (
+            [base(trainable=["attentions.*"])],
+            "stages.base.trainable: no weight is named attentions.*: the network has conv_in, ",
+        ),
         ([base(), large(training=None)], "stages.large.network: must be the folder of a trained"),
         ([base(lora={})], "stages.base.network: must be the folder of a trained stage"),
         ([base(training={"accumulation": 3})], "stages.base.training.batch: 4 cannot be cut even"),
