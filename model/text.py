@@ -17,8 +17,6 @@ from model.loading.weights import Convert, as_placed, fill, find_weights, withou
 from model.placement import Placement
 from model.vocabulary import LeftOut, known_words, left_out
 
-_SAMPLED_BYTES = 1 << 20
-
 _DECODER = r"(decoder|lm_head)\..*"
 """Of a whole T5, what an encoder does without."""
 
@@ -42,13 +40,8 @@ class TextSpec:
     def identity(self, precision: str) -> str:
         """Equal for encoders that make equal embeddings, so that their workers may share them."""
         digest = hashlib.sha256(f"{self.max_tokens} {self.lowercase} {precision}".encode())
-        for part in (self.folder / "tokenizer", self.folder / "text_encoder"):
-            if part.snapshot is None:
-                digest.update(_digest_of_files(part.path))
-            else:  # named by its commit, since its weights may not have been downloaded
-                repository = part.snapshot.repository
-                inside = part.path.relative_to(part.snapshot.root)
-                digest.update(f"\0{repository.id}@{repository.revision}/{inside}".encode())
+        for part in ("tokenizer", "text_encoder"):
+            digest.update((self.folder / part).identity())
         return digest.hexdigest()[:32]
 
 
@@ -150,13 +143,23 @@ class TextEncoder:
 
     def _load_encoder(self) -> T5EncoderModel:
         place, folder = self._placement, self._spec.folder.path / "text_encoder"
-        encoder = without_weights(folder, lambda: T5EncoderModel(T5Config.from_pretrained(folder)))
+        encoder = empty_encoder(folder)
         convert = as_placed(place.device, place.dtype)
         if place.int8:
             with_int8_layers(encoder)
             convert = as_int8(encoder, place.device, convert)
-        fill(encoder, self.find_weights(), _with_embeddings(convert), unused=_DECODER)
+        fill_encoder(encoder, self.find_weights(), convert)
         return encoder
+
+
+def empty_encoder(folder: Path) -> T5EncoderModel:
+    """What config.json of a folder describes, without weights. Raises InvalidCascade."""
+    return without_weights(folder, lambda: T5EncoderModel(T5Config.from_pretrained(folder)))
+
+
+def fill_encoder(encoder: T5EncoderModel, files: Sequence[Path], convert: Convert) -> None:
+    """Give it its weights, of a whole T5 the encoder's part; see weights.fill."""
+    fill(encoder, files, _with_embeddings(convert), unused=_DECODER)
 
 
 def _with_embeddings(otherwise: Convert) -> Convert:
@@ -168,19 +171,3 @@ def _with_embeddings(otherwise: Convert) -> Convert:
         return dict.fromkeys(_EMBEDDINGS, otherwise(name, stored)[name])
 
     return convert
-
-
-def _digest_of_files(folder: Path) -> bytes:
-    """Of small files all, and of large ones the length and both ends.
-
-    T5-XXL's nine gigabytes would otherwise be read twice at every start.
-    """
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        digest.update(f"\0{file.name}\0{file.stat().st_size}\0".encode())
-        with file.open("rb") as content:
-            digest.update(content.read(_SAMPLED_BYTES))
-            if file.stat().st_size > 2 * _SAMPLED_BYTES:
-                content.seek(-_SAMPLED_BYTES, 2)
-            digest.update(content.read(_SAMPLED_BYTES))
-    return digest.digest()

@@ -26,8 +26,8 @@ def train(
     """
     with torch_imports():
         from model.errors import InvalidCascade, InvalidTraining, TrainingFailed
-        from model.training.config import read_training
         from model.training.run import train as run
+        from model.training.training_file import read_training
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is saved as Ctrl-C is
     try:
         told = read_training(config)

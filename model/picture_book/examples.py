@@ -13,8 +13,6 @@ from model.picture_book.held_out import is_held_out, training_scene
 from model.picture_book.scenes import Scene, random_scene
 from model.training.data.examples import Example
 
-HELD_OUT = 256
-
 
 class SceneExamples:
     """Random scenes that are not held out, drawn as they are asked for."""
@@ -28,7 +26,7 @@ class SceneExamples:
         return _example(training_scene(rng), rng, self._size_px)
 
 
-def held_out_examples(size_px: int, count: int = HELD_OUT) -> Sequence[Example]:
+def held_out_examples(size_px: int, count: int) -> Sequence[Example]:
     """Scenes that training never sees, always the same ones."""
     rng = random.Random("held out")
     examples: list[Example] = []

@@ -96,7 +96,7 @@ _RATES = (
         is_right=_shows_what_was_asked,
     ),
     _Rate(
-        name="colour of a thing",
+        name="color of a thing",
         wanted=0.95,
         counts=_names_a_color,
         is_right=lambda each: each.verdict.colors,

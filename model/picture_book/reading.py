@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BatchEncoding, PreTrainedTokenizerBase, T5EncoderModel
 
+from model.errors import InvalidTraining
+from model.loading.weights import listed
 from model.picture_book.captions import caption
 from model.picture_book.held_out import training_scene
 from model.picture_book.scenes import Count, Figure, Pair, Relation, Scale, Scene, Single
@@ -167,9 +169,19 @@ def _cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
 
 
 def _noun_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
-    """The thing that a token names; of a name of two words, the last one does."""
-    return {
-        tokenizer.convert_tokens_to_ids(name.split()[-1]): thing.name
+    """The thing that a token names; of a name of two words, the last one does.
+
+    Raises InvalidTraining where the tokenizer does not know it.
+    """
+    nouns = {
+        name.split()[-1]: thing.name
         for thing in THINGS.values()
         for name in (thing.name, thing.plural, thing.chinese)
     }
+    ids = {noun: tokenizer.convert_tokens_to_ids(noun) for noun in nouns}
+    if unknown := [noun for noun, token in ids.items() if token == tokenizer.unk_token_id]:
+        raise InvalidTraining(
+            f"text.path: its tokenizer does not know {listed(unknown)}: leave it out, and a new"
+            " encoder is made that does"
+        )
+    return {ids[noun]: thing for noun, thing in nouns.items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from model.loading.folder import Folder
-from model.picture_book.networks import TEXT_TOKENS, new_text_encoder, new_tokenizer
+from model.picture_book.networks import new_text_encoder, new_tokenizer
 from model.picture_book.reading import Captions, ReadingTask, SaidBatch
 from model.training.config import Text
 from model.training.loop import Trainer
@@ -31,4 +31,4 @@ def reading_encoder(told: Text, start: Folder | None, folder: Path) -> LiveTexts
     with Told("text", folder) as shown:
         trainer.run(shown)
     trainer.keep_averages()
-    return LiveTexts(tokenizer, encoder, TEXT_TOKENS, told.trained)
+    return LiveTexts(tokenizer, encoder, told.max_tokens, told.trained)

@@ -40,13 +40,18 @@ class Checkpoints:
             self._file(old).unlink()
 
     def load(self) -> dict[str, Any] | None:
-        """The last checkpoint; None where there is none. Raises InvalidTraining."""
+        """The last checkpoint; None where there is none. Raises InvalidTraining.
+
+        Its tensors are mapped from the file, so that the processes of a machine share the memory.
+        """
         steps = self.steps()
         if not steps:
             return None
         file = self._file(steps[-1])
         try:
-            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(
+                file, map_location="cpu", weights_only=True, mmap=True
+            )
         except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
             raise InvalidTraining(
                 f"{file} cannot be read: delete it, and training goes on from the one before"

@@ -1,30 +1,24 @@
-"""What a training run is told: a TOML file, read strictly. Builds nothing.
+"""The tables of a training file, each checked by itself. Builds nothing."""
 
-Paths are relative to the file. Whatever is wrong is an InvalidTraining that names file and field.
-"""
-
-import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from model.errors import InvalidTraining
 from model.guidance import Prediction
 from model.loading.cascade_folder import Fraction, StageEntry
-from model.loading.config_file import told
 from model.training.loss import Weighting
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Data(_Table):
+class Data(Table):
     """Captioned pictures.
 
     source: `folder` of pictures (metadata.jsonl, or a .txt beside each), `shards` (WebDataset .tar
@@ -42,27 +36,34 @@ class Data(_Table):
 
     @model_validator(mode="after")
     def _has_a_path(self) -> "Data":
-        if (self.path is None) != (self.source == "scenes"):
-            raise ValueError(
-                "path: a folder or shards are at a path, which scenes, being drawn, have not"
-            )
+        if self.source != "scenes" and self.path is None:
+            raise ValueError("path: a folder or shards are at a path: name it")
+        return self
+
+    @model_validator(mode="after")
+    def _scenes_are_drawn(self) -> "Data":
+        of_files = sorted({"path", "held_out", "crop", "flip"} & self.model_fields_set)
+        if self.source == "scenes" and of_files:
+            raise ValueError(f"{of_files[0]}: is of pictures in files, not of scenes: leave it out")
         return self
 
 
-class Training(_Table):
+class Training(Table):
     """How long, how fast and how often.
 
     images: the length of the run, on which the rates' fall depends: choose it first; rounds of
     distillation share them. batch: images of a step, on all devices together; accumulation: the
-    forwards that it is cut into, on each. rate: of AdamW; muon_rate: of Muon, which then steps the
-    hidden layers. schedule: of the rates after warmup_steps, see rate_scale. ema: decay of the
-    averaged weights, which are what is exported. weighting and gamma: of the errors by noise level.
-    clip: of the norm of the gradients; inf clips nothing. A run begun cannot change batch or seed.
+    forwards that it is cut into, on each. sharded: each of several devices keeps a part of every
+    weight (FSDP), not the whole. rate: of AdamW; muon_rate: of Muon, which then steps the hidden
+    layers. schedule: of the rates after warmup_steps, see rate_scale. ema: decay of the averaged
+    weights, which are what is exported. weighting and gamma: of the errors by noise level. clip: of
+    the norm of the gradients; inf clips nothing. A run begun cannot change batch or seed.
     """
 
     images: Positive
     batch: Positive = 64
     accumulation: Positive = 1
+    sharded: bool = False
     rate: Rate = 1e-4
     muon_rate: Rate | None = None
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -70,7 +71,8 @@ class Training(_Table):
     warmup_steps: Annotated[int, Field(ge=0)] = 500
     clip: Rate = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
-    weighting: Weighting = Weighting.CAPPED_SNR
+    weighting: Weighting | None = None
+    """None is what suits the prediction, see usual_weighting."""
     gamma: Rate = 5.0
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["no", "bf16"] = "bf16"
@@ -89,7 +91,7 @@ class Training(_Table):
         return -(-self.images // self.batch)
 
 
-class Text(_Table):
+class Text(Table):
     """The text encoder: a folder or hub id with `tokenizer` and `text_encoder`.
 
     path: None for picture-book's, which is made here. training: how long that one learns to read
@@ -105,7 +107,7 @@ class Text(_Table):
     training: Training | None = None
 
 
-class Lora(_Table):
+class Lora(Table):
     """Low-rank adaptation of the U-Net's attention (Hu et al. 2021) in place of all weights."""
 
     rank: Positive = 8
@@ -114,7 +116,7 @@ class Lora(_Table):
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=64)] = "adapter"
 
 
-class Distillation(_Table):
+class Distillation(Table):
     """Fewer evaluations for a picture, taught by the stage that `network` names, to a copy of it.
 
     guidance_scale, within guidance_interval: what one evaluation learns to do in place of two; None
@@ -138,7 +140,7 @@ class Distillation(_Table):
         return self
 
 
-class StageTraining(_Table):
+class StageTraining(Table):
     """A stage of the cascade, the base first.
 
     network: a preset's name, a stage's folder or hub id to start from, or a table as in
@@ -167,6 +169,8 @@ class StageTraining(_Table):
     @field_validator("sampling")
     @classmethod
     def _is_an_entry(cls, sampling: dict[str, Any]) -> dict[str, Any]:
+        if "path" in sampling:
+            raise ValueError("path: a stage is written to a folder of its name: leave it out")
         StageEntry.model_validate({**sampling, "path": "stage"})
         return sampling
 
@@ -192,98 +196,3 @@ class StageTraining(_Table):
                 if field in self.sampling:
                     raise ValueError(f"sampling.{field}: leave it out: guidance is distilled")
         return self
-
-
-_FOLDERS = ("adapters", "cascade", "embeddings", "text")
-"""What has a folder of its own beside those of the stages."""
-
-
-class TrainingFile(_Table):
-    """name: of the cascade. folder: of its runs and of what comes out, `cascade`."""
-
-    name: str
-    folder: Path
-    data: Data
-    text: Text = Text()
-    stages: Annotated[tuple[StageTraining, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _scenes_are_read(self) -> "TrainingFile":
-        of_scenes = self.data.source == "scenes"
-        if self.text.path is None and not (of_scenes and self.text.training):
-            raise ValueError(
-                "text.path: give the folder or hub id of a T5 encoder; only picture-book's scenes"
-                " can teach one to read, with a table text.training"
-            )
-        if self.text.training is not None and not of_scenes:
-            raise ValueError(
-                "text.training: teaches to read scenes, which other data has not: leave it out, and"
-                " set text.trained to train the encoder with the base"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _encoder_is_the_teachers(self) -> "TrainingFile":
-        if self.stages[0].distillation is not None and (
-            self.text.trained or self.text.path is None
-        ):
-            raise ValueError(
-                "text.path: a base is distilled with the text encoder that it was trained with,"
-                " frozen: name its folder, and leave out text.trained"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _stages_grow(self) -> "TrainingFile":
-        sizes = [stage.size_px for stage in self.stages]
-        if sorted(set(sizes)) != sizes:
-            raise ValueError("stages: each enlarges the one before, so that size_px grows")
-        names = [stage.name for stage in self.stages]
-        if len({*names, *_FOLDERS}) < len(names) + len(_FOLDERS):
-            raise ValueError(
-                f"stages: each has a name of its own, and none is {', '.join(_FOLDERS)}"
-            )
-        adapters = [stage.lora.name for stage in self.stages if stage.lora is not None]
-        if len(set(adapters)) < len(adapters):
-            raise ValueError("lora.name: each stage's adapter has a name of its own")
-        return self
-
-    @model_validator(mode="after")
-    def _crops_are_of_super_resolution(self) -> "TrainingFile":
-        for index, stage in enumerate(self.stages):
-            if stage.crop_px is not None and (index == 0 or stage.crop_px > stage.size_px):
-                raise ValueError(
-                    f"stages.{stage.name}.crop_px: is of a super-resolution stage, and at most its"
-                    " size_px"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _an_adapter_is_of_the_network_alone(self) -> "TrainingFile":
-        if self.stages[0].lora is not None and self.text.trained:
-            raise ValueError(
-                "text.trained: the text encoder has no part in a lora: leave one of them out"
-            )
-        return self
-
-
-def read_training(file: Path) -> TrainingFile:
-    """Read a training file. Raises InvalidTraining."""
-    try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise InvalidTraining(f"{file}: {error.strerror}: give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidTraining(f"{file}: is not TOML: {error}") from error
-    try:
-        read = TrainingFile.model_validate(table)
-    except ValidationError as error:
-        raise InvalidTraining(f"{file}: {told(error)}") from error
-    return read.model_copy(
-        update={
-            "folder": file.parent / read.folder,
-            "data": read.data.model_copy(
-                update={"path": read.data.path and file.parent / read.data.path}
-            ),
-        }
-    )

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase, T5EncoderModel
 from model.errors import InvalidCascade, InvalidTraining
 from model.loading.cascade_folder import CASCADE_FILE, StageEntry, read_stage
 from model.loading.folder import Folder
+from model.samplers import Variance
 from model.training.lora import save_lora
 from model.training.stages import NewStage
 
@@ -71,6 +72,8 @@ def _save_schedulers(stage: NewStage, folder: Path) -> None:
         for name in ("scheduler", "image_noising_scheduler"):
             if (stage.started_from.path / name).is_dir():
                 shutil.copytree(stage.started_from.path / name, folder / name)
+        if stage.unet.config["out_channels"] == 6:
+            _forget_variance(folder / "scheduler" / "scheduler_config.json")
         return
     scheduler = DDIMScheduler(
         beta_schedule=stage.schedule.beta_schedule,
@@ -81,6 +84,13 @@ def _save_schedulers(stage: NewStage, folder: Path) -> None:
     scheduler.save_pretrained(folder / "scheduler")
     if stage.unet.config["in_channels"] == 6:
         scheduler.save_pretrained(folder / "image_noising_scheduler")
+
+
+def _forget_variance(file: Path) -> None:
+    """Training asks for no variance: what the network predicted of it has drifted."""
+    config = json.loads(file.read_text("utf-8"))
+    if "variance_type" in config:
+        file.write_text(json.dumps(config | {"variance_type": Variance.FIXED_SMALL}), "utf-8")
 
 
 def copy_text(source: Path, folder: Path) -> None:
@@ -97,18 +107,27 @@ def copy_stage(source: Path, folder: Path) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    Path(target).unlink(missing_ok=True)
+    partial = Path(f"{target}.partial")
+    partial.unlink(missing_ok=True)
     try:
-        os.link(os.path.realpath(source), target)
+        os.link(os.path.realpath(source), partial)
     except OSError:  # another file system
-        shutil.copy2(source, target)
+        shutil.copy2(source, partial)
+    partial.replace(target)
 
 
 def export_text(tokenizer: PreTrainedTokenizerBase, encoder: T5EncoderModel, folder: Path) -> None:
-    """Write a text encoder that was trained, in float16."""
-    tokenizer.save_pretrained(folder / "tokenizer")
-    encoder.config.save_pretrained(folder / "text_encoder")
-    _save_half(encoder, folder / "text_encoder" / "model.safetensors")
+    """Write a text encoder that was trained, in float16, replacing what is there.
+
+    Never into files that are there: copy_text's are also another folder's.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    tokenizer.save_pretrained(partial / "tokenizer")
+    encoder.config.save_pretrained(partial / "text_encoder")
+    _save_half(encoder, partial / "text_encoder" / "model.safetensors")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
 def write_cascade(

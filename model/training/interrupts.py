@@ -8,6 +8,10 @@ _AT_ONCE = 3
 """Ctrl-C reaches a process twice under `accelerate launch`: from the terminal, and passed on."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Raised for a signal that was noted, when all processes are at the end of the same step."""
+
+
 class Interrupts:
     """While it is open, a signal is noted, so that nothing is left halfway; a third is raised.
 
@@ -33,10 +37,10 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def raise_noted(self) -> None:
-        """Raises KeyboardInterrupt where a signal came."""
-        if self._noted:
-            raise KeyboardInterrupt
+    @property
+    def are_noted(self) -> bool:
+        """Whether a signal came."""
+        return self._noted > 0
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._noted += 1

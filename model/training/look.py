@@ -3,7 +3,8 @@
 Knows nothing of how weights are stepped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,11 @@ class Look:
     def look(self, step: int) -> float | None:
         """Export, draw and measure; None where nothing is held out."""
         self._export()
-        if self._held_out and self._training.samples:
-            shown = self._held_out[: self._training.samples]
-            self._keep_samples(step, shown, self._sample(shown))
-        return self._measure(step) if self._held_out else None
+        with _without_dropout(self._task):
+            if self._held_out and self._training.samples:
+                shown = self._held_out[: self._training.samples]
+                self._keep_samples(step, shown, self._sample(shown))
+            return self._measure(step) if self._held_out else None
 
     def say(self, text: str) -> None:
         self._told.say(text)
@@ -82,6 +84,18 @@ class Look:
         self._told.scalars.add_image("samples", grid, step)
         captions = "".join(f"{each.caption}\n" for each in examples)
         (self._folder / "samples.txt").write_text(captions, "utf-8")
+
+
+@contextmanager
+def _without_dropout(task: nn.Module) -> Iterator[None]:
+    """Evaluation mode meanwhile; then each module is in the mode that it was in."""
+    trained = [module for module in task.modules() if module.training]
+    task.eval()
+    try:
+        yield
+    finally:
+        for module in trained:
+            module.training = True
 
 
 @torch.no_grad()

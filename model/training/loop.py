@@ -18,12 +18,13 @@ from model.training.config import Training
 from model.training.data.examples import Batch
 from model.training.ema import AveragedWeights
 from model.training.feed import Feed, Movable, Part, Positioned, Share
-from model.training.interrupts import Interrupts
-from model.training.optimizers import new_optimizers, rate_scale, set_rates
+from model.training.interrupts import Interrupted, Interrupts
+from model.training.optimizers import load_state, new_optimizers, rate_scale, set_rates
 from model.training.patience import Patience
-from model.training.processes import computing_in, new_accelerator
+from model.training.processes import computing_in, new_accelerator, placed
 from model.training.randomness import Draws
 from model.training.reports import Since, Watcher
+from model.training.sharding import cut_as, gathered, sharded, whole
 from model.training.tasks import Errors
 
 
@@ -51,11 +52,15 @@ class Trainer:
         self._accelerator = new_accelerator()
         if training.threads is not None:
             torch.set_num_threads(training.threads)
-        self._task = task
-        self._wrapped, *self._optimizers = self._accelerator.prepare(
-            task, *new_optimizers(task, training)
-        )
-        self._average = AveragedWeights(task, training.ema)
+        processes = self._accelerator.num_processes
+        self._is_sharded = training.sharded and processes > 1
+        self._shown = task  # has the averages when they are looked at, whole
+        if self._is_sharded:
+            self._task = self._wrapped = sharded(task, self.device, processes)
+        else:
+            self._task, self._wrapped = task, self._accelerator.prepare(task)
+        self._optimizers = new_optimizers(self._task, training)
+        self._average = AveragedWeights(self._task, training.ema, task)
         self._patience = Patience(training.patience)
         self._folder = folder
         self._checkpoints = Checkpoints(folder / "checkpoints", training.keep)
@@ -81,12 +86,12 @@ class Trainer:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The task has the averaged weights meanwhile."""
+        """The task has the averaged weights meanwhile; all processes open it at once."""
         with self._average.in_place():
             yield
 
     def keep_averages(self) -> None:
-        """Leave the averaged weights in the task."""
+        """Leave the averaged weights in the task; all processes call it."""
         self._average.keep()
 
     def run(self, watcher: Watcher) -> None:
@@ -97,8 +102,12 @@ class Trainer:
         with Interrupts() as interrupts:
             try:
                 self._train(watcher, interrupts)
-            finally:
-                self._save()
+            except BaseException as error:
+                # With one that fails alone, the others would gather no shards.
+                if not self._is_sharded or isinstance(error, (Interrupted, TrainingFailed)):
+                    self._save()
+                raise
+            self._save()
 
     def _train(self, watcher: Watcher, interrupts: Interrupts) -> None:
         if self._patience.is_out:
@@ -113,10 +122,13 @@ class Trainer:
                 since = Since(self.step)
                 if self.is_main:
                     watcher.report(report)
-            interrupts.raise_noted()
+            is_due = time.monotonic() - saved_at > training.checkpoint_every_s
+            is_interrupted, is_due = self._agreed(interrupts.are_noted, is_due)
+            if is_interrupted:
+                raise Interrupted
             if self.step % training.look_every_steps == 0 and self._look(watcher):
                 return
-            if time.monotonic() - saved_at > training.checkpoint_every_s:
+            if is_due:
                 self._save()
                 saved_at = time.monotonic()
 
@@ -128,7 +140,8 @@ class Trainer:
         """One step of the optimizers: [2], the mean loss and error of the whole batch."""
         accelerator = self._accelerator
         *earlier, last = parts
-        with accelerator.no_sync(self._wrapped):  # gradients go round once a step
+        # Gradients go round once a step; those of shards after each part, which saves memory.
+        with accelerator.no_sync(self._wrapped):
             means = [self._backward(*part) for part in earlier]
         means.append(self._backward(*last))
         mean: Tensor = accelerator.reduce(torch.stack(means).mean(dim=0), "mean")
@@ -157,7 +170,8 @@ class Trainer:
 
         So the checkpoint that is left is sound. All processes have the same, and fail together.
         """
-        norm = self._accelerator.clip_grad_norm_(self._wrapped.parameters(), self._training.clip)
+        clip = self._training.clip
+        norm = whole(self._accelerator.clip_grad_norm_(self._task.parameters(), clip))
         if not torch.isfinite(norm):
             raise TrainingFailed(
                 f"the loss is {loss} and the norm of its gradient {float(norm)} at step"
@@ -168,11 +182,12 @@ class Trainer:
     def _look(self, watcher: Watcher) -> bool:
         """Whether patience is out: all processes hear of the error that the main one found."""
         found = torch.zeros(2, device=self.device)  # whether there is an error, and the error
-        if self.is_main:
-            with self.averaged():
-                error = watcher.look(self.step)
-            if error is not None:
-                found += torch.tensor([1.0, error], device=self.device)
+        with self.averaged():
+            if self.is_main:
+                with placed(self._shown, self.device):
+                    error = watcher.look(self.step)
+                if error is not None:
+                    found += torch.tensor([1.0, error], device=self.device)
         is_found, error = self._accelerator.reduce(found, "sum").tolist()
         if is_found:
             self._patience.note(error)
@@ -182,8 +197,14 @@ class Trainer:
             )
         return self._patience.is_out
 
+    def _agreed(self, *happened: bool) -> list[bool]:
+        """What happened in any process, so that all do the same after the same step."""
+        counts = torch.tensor(happened, dtype=torch.float32, device=self.device)
+        return [count > 0 for count in self._accelerator.reduce(counts, "sum").tolist()]
+
     def _save(self) -> None:
-        if not self.is_main or self.step == self._saved:
+        """By all processes, where shards are to be gathered for the main one."""
+        if self.step == self._saved:
             return
         state: dict[str, Any] = {
             "of": self._of,
@@ -193,7 +214,9 @@ class Trainer:
             "optimizers": [optimizer.state_dict()["state"] for optimizer in self._optimizers],
             "patience": self._patience.state_dict(),
         }
-        self._checkpoints.save(self.step, state)
+        state = gathered(state, keep=self.is_main)
+        if self.is_main:
+            self._checkpoints.save(self.step, state)
         self._saved = self.step
 
     def _trained(self) -> dict[str, nn.Parameter]:
@@ -207,12 +230,10 @@ class Trainer:
             self._check_same(state)
             self.step = state["step"]
             for name, weight in self._trained().items():
-                weight.copy_(state["weights"][name])
+                weight.copy_(cut_as(weight, state["weights"][name]))
             self._average.load_state_dict(state["average"])
             for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-                # Rates and decays are those of the training file, which may have been changed.
-                groups = optimizer.state_dict()["param_groups"]
-                optimizer.load_state_dict({"state": saved, "param_groups": groups})
+                load_state(optimizer, saved)
             self._patience.load_state_dict(state["patience"])
         self._check_shared()
 

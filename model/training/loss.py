@@ -22,6 +22,19 @@ class Weighting(StrEnum):
     UNIFORM = "uniform"
 
 
+def usual_weighting(prediction: Prediction) -> Weighting:
+    """CAPPED_SNR, but where epsilon is predicted MIN_SNR; see error_weight."""
+    return Weighting.MIN_SNR if prediction is Prediction.EPSILON else Weighting.CAPPED_SNR
+
+
+def is_bounded(weighting: Weighting, prediction: Prediction) -> bool:
+    """Whether the weight stays finite as all becomes noise, where epsilon says nothing of x0."""
+    return prediction is not Prediction.EPSILON or weighting in (
+        Weighting.MIN_SNR,
+        Weighting.UNIFORM,
+    )
+
+
 def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """x_t for x0, noise: [B, 3, H, W] and alpha_bar: [B]."""
     alpha_bar = alpha_bar.view(-1, 1, 1, 1)

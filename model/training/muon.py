@@ -13,6 +13,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Parameter
 
+from model.training.sharding import cut_as, whole
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """The quintic of Jordan et al.: five rounds push every singular value to about one."""
 
@@ -36,7 +38,8 @@ class Muon(torch.optim.Optimizer):
     """For weights of two or more dimensions; a kernel [out, in, h, w] is the matrix [out, in*h*w].
 
     The step of a matrix is lr * sqrt(max(1, rows / columns)), with Nesterov momentum. Several
-    processes, which have the same gradients, each orthogonalise their share of the matrices.
+    processes, which have the same gradients, each orthogonalise their share of the matrices, which
+    are gathered before where they are sharded.
     """
 
     def __init__(self, params: Iterable[Parameter], lr: float = 0.01, momentum: float = 0.95):
@@ -49,13 +52,17 @@ class Muon(torch.optim.Optimizer):
             by_shape: dict[tuple[int, int], list[Parameter]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    by_shape[(weight.size(0), weight[0].numel())].append(weight)
+                    rows = weight.size(0)
+                    by_shape[(rows, weight.numel() // rows)].append(weight)
             for (rows, columns), weights in by_shape.items():
-                directions = [self._direction(weight, group["momentum"]) for weight in weights]
+                directions = [
+                    whole(self._direction(weight, group["momentum"])) for weight in weights
+                ]
                 stacked = torch.stack([d.reshape(rows, columns) for d in directions])
                 size = group["lr"] * math.sqrt(max(1.0, rows / columns))
                 for weight, update in zip(weights, _orthogonalize_shared(stacked), strict=True):
-                    weight.sub_(update.reshape(weight.shape).to(weight.dtype), alpha=size)
+                    step = update.reshape(weight.shape).to(weight.dtype)
+                    weight.sub_(cut_as(weight, step), alpha=size)
 
     def _direction(self, weight: Parameter, momentum: float) -> Tensor:
         state = self.state[weight]

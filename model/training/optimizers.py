@@ -1,12 +1,14 @@
 """Which weights are stepped how, and how fast at which step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from model.training.config import Training
 from model.training.muon import Muon
+from model.training.sharding import cut_as
 
 _ADAM_BETAS = (0.9, 0.98)
 _COOLDOWN_SHARE = 0.25
@@ -63,3 +65,22 @@ def set_rates(optimizers: Iterable[torch.optim.Optimizer], scale: float) -> None
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
+
+
+def load_state(optimizer: torch.optim.Optimizer, saved: Mapping[int, Mapping[str, Any]]) -> None:
+    """Go on from what a checkpoint kept of each weight, by its number, whole.
+
+    Rates and decays stay: they are those of the training file, which may have been changed.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    state = {
+        number: {
+            name: torch.empty_like(weights[number]).copy_(cut_as(weights[number], value))
+            if value.shape == weights[number].shape  # a count of steps is not
+            else value
+            for name, value in of_one.items()
+        }
+        for number, of_one in saved.items()
+    }
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

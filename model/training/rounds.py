@@ -1,8 +1,10 @@
 """The rounds in which a stage is trained: one, or a course of distillation where students teach."""
 
+import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,15 @@ from model.training.distillation import GuidanceDistillation, ProgressiveDistill
 from model.training.stages import NewStage, network_folder
 from model.training.tasks import StageTask
 
+_EXPORTED = "exported.json"
+
 
 @dataclass(frozen=True)
 class Round:
     """What a Trainer is to step, for how long, and the folder it keeps.
 
-    of: what cannot change once it is begun; see Trainer.
+    of: what cannot change once it is begun; see Trainer. sampling: what cascade.json says of the
+    stage after it, but its path.
     """
 
     name: str
@@ -31,6 +36,7 @@ class Round:
     training: Training
     folder: Path
     of: Mapping[str, str]
+    sampling: Mapping[str, Any]
 
 
 def rounds(stage: NewStage, task: StageTask, folder: Path) -> Iterator[Round]:
@@ -41,10 +47,12 @@ def rounds(stage: NewStage, task: StageTask, folder: Path) -> Iterator[Round]:
     told = stage.told
     assert told.training is not None, "a stage without is taken as it is"
     of = {"prediction": str(stage.prediction), "beta_schedule": stage.schedule.beta_schedule}
+    if stage.started_from is not None:
+        of["network"] = sha256((stage.started_from / "unet").identity()).hexdigest()[:16]
     if told.trainable:
         of["trainable"] = ", ".join(told.trainable)
     if told.distillation is None:
-        yield Round(told.name, task, told.training, folder, of)
+        yield Round(told.name, task, told.training, folder, of, told.sampling)
         return
     course = _course(told.distillation)
     for i, steps in enumerate(course):
@@ -62,6 +70,7 @@ def rounds(stage: NewStage, task: StageTask, folder: Path) -> Iterator[Round]:
             training=training,
             folder=folder / name,
             of=of | {"distillation": _learned(told.distillation, course[: i + 1])},
+            sampling=_sampling(told, steps),
         )
 
 
@@ -129,16 +138,25 @@ def _placed(folder: Folder) -> PlacedStage:
     return read_stage(folder, StageEntry(path=str(folder)))
 
 
-def sampling(told: StageTraining, folder: Path) -> dict[str, Any]:
-    """What cascade.json says of a stage but its path, after the last round begun in the folder."""
-    if told.distillation is None:
-        return told.sampling
-    begun = [steps for steps in _course(told.distillation) if (folder / _name(steps)).is_dir()]
-    if not begun:
-        return told.sampling
+def _sampling(told: StageTraining, steps: int | None) -> dict[str, Any]:
+    """Of a student that takes so many steps; None where guidance is all that it has learned."""
     said: dict[str, Any] = {"guidance_scale": 1.0, **told.sampling}
-    if told.distillation.guidance_scale is not None:
+    if told.distillation is not None and told.distillation.guidance_scale is not None:
         said["guidance_distilled"] = True
-    if begun[-1] is not None:
-        said |= {"sampler": Sampler.DDIM, "steps": begun[-1]}
+    if steps is not None:
+        said |= {"sampler": Sampler.DDIM, "steps": steps}
+    return said
+
+
+def keep_sampling(part: Round, folder: Path) -> None:
+    """Remember, in the stage's folder, which round was exported last."""
+    (folder / _EXPORTED).write_text(json.dumps(part.sampling), "utf-8")
+
+
+def kept_sampling(told: StageTraining, folder: Path) -> Mapping[str, Any]:
+    """What cascade.json says of a stage, but its path, after the round that was exported last."""
+    file = folder / _EXPORTED
+    if told.distillation is None or not file.is_file():
+        return told.sampling
+    said: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return said

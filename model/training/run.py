@@ -5,31 +5,34 @@ The one place that knows all parts: data, text encoder, networks, loop, and what
 
 import gc
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import PartialState
 from torch import Tensor
 
 from model.errors import InvalidTraining
-from model.loading.cascade_folder import StageEntry, TextEntry, read_stage, read_text
+from model.loading.cascade_folder import TextEntry, read_text
 from model.loading.folder import Folder, locate
 from model.placement import TEXT
-from model.training.config import StageTraining, Training, TrainingFile
+from model.training.config import StageTraining, Training
 from model.training.data.examples import Example, Examples
 from model.training.data.sources import open_data
-from model.training.export import TEXT_FOLDER, check_served, copy_stage, export_stage, write_cascade
+from model.training.export import check_served
 from model.training.look import Look
 from model.training.loop import Trainer
 from model.training.lora import add_lora
+from model.training.loss import usual_weighting
+from model.training.output import Output
 from model.training.processes import check_processes
 from model.training.progress import Told
-from model.training.rounds import check_distillation, rounds, sampling
+from model.training.rounds import Round, check_distillation, rounds
 from model.training.samples import draw_samples
-from model.training.stages import NewStage, check_stage, new_stage
+from model.training.stages import NewStage, check_stage, check_weighting, new_stage
 from model.training.tasks import BaseTask, Denoising, StageTask, SuperResolutionTask
 from model.training.texts import FrozenTexts, LiveTexts, Texts
+from model.training.training_file import TrainingFile
 
 _Data = tuple[Examples, Sequence[Example], Sequence[str] | None]
 """What is trained on, what is held out, and all captions where they are finite."""
@@ -58,7 +61,7 @@ class _Run:
     def __init__(self, told: TrainingFile, beside: Path):
         self._told = told
         self._beside = Folder(beside)
-        self._cascade = told.folder / "cascade"
+        self._output = Output(told, beside)
 
     def train(self, wanted: set[str]) -> Path:
         stages = [(i, told) for i, told in enumerate(self._told.stages) if told.name in wanted]
@@ -70,11 +73,10 @@ class _Run:
                 data = pictures.get(told.name) or _scenes(told, told.training)
                 self._train_stage(told, told.training, texts, data, index)
             elif PartialState().is_main_process:
-                self._take(told)
-                self._describe(texts)
+                self._output.take(told, texts)
             gc.collect()  # what was trained refers to itself, and takes the next one's memory
         PartialState().wait_for_everyone()
-        return self._cascade
+        return self._output.folder
 
     def _check(self) -> None:
         """That all can be trained and served, before hours are spent."""
@@ -83,7 +85,9 @@ class _Run:
         for index, told in enumerate(self._told.stages):
             stage = check_stage(told, text_width, index == 0, self._beside.path)
             check_distillation(told, self._beside.path)
+            check_weighting(stage)
             check_served(stage, told.sampling)
+        self._output.check()
 
     def _pictures(self, stages: Sequence[StageTraining]) -> dict[str, _Data]:
         """By the stage that they are for; scenes, being drawn, are none."""
@@ -92,7 +96,7 @@ class _Run:
             if told.training is None or self._told.data.source == "scenes":
                 continue
             pictures, held_out = open_data(self._told.data, told.size_px, told.training.seed)
-            shown = held_out[:: max(1, len(held_out) // _HELD_OUT)]
+            shown = held_out[:: max(1, -(-len(held_out) // _HELD_OUT))]
             found[told.name] = pictures, shown, (*pictures.captions, *shown.captions)
         return found
 
@@ -106,8 +110,8 @@ class _Run:
 
     def _texts(self, wanted: set[str]) -> Texts:
         told, base = self._told.text, self._told.stages[0].name
-        if told.trained and base not in wanted:  # it is a part of what was trained then
-            kept = self._cascade / TEXT_FOLDER
+        if told.trained and not wanted & {base, TEXT}:  # it is a part of what was trained then
+            kept = self._output.text
             if not kept.is_dir():
                 raise InvalidTraining(
                     f"text.trained: train {base} first: the encoder is a part of it"
@@ -132,22 +136,24 @@ class _Run:
         low_res_px = self._told.stages[index - 1].size_px if index else None
         task, examples, held_out = self._task(stage, training, texts, data, low_res_px)
 
-        def export() -> None:
-            self._cascade.mkdir(parents=True, exist_ok=True)
-            export_stage(stage, self._cascade / _place(told))
-            self._describe(texts)
-
-        def sample(examples: Sequence[Example]) -> Sequence[Tensor]:
-            placed = Folder(self._cascade / told.name)
-            entry = StageEntry(path=told.name, **sampling(told, folder))
-            return draw_samples(task, read_stage(placed, entry).spec, examples, low_res_px)
+        def sample(part: Round, examples: Sequence[Example]) -> Sequence[Tensor]:
+            return draw_samples(task, self._output.read(told, part).spec, examples, low_res_px)
 
         for part in rounds(stage, task, folder):
             trainer = Trainer(
                 part.task, examples, part.training, part.folder, self._told.data.workers, of=part.of
             )
+            export = partial(self._output.export, stage, part, texts)
             with Told(part.name, part.folder) as shown:
-                look = Look(part.task, held_out, part.training, part.folder, shown, sample, export)
+                look = Look(
+                    part.task,
+                    held_out,
+                    part.training,
+                    part.folder,
+                    shown,
+                    partial(sample, part),
+                    export,
+                )
                 trainer.run(look)
             trainer.keep_averages()
             if trainer.is_main:
@@ -170,7 +176,8 @@ class _Run:
             examples, held_out, conditions = texts.condition(examples, held_out, captions)
         if told.lora is not None:
             add_lora(stage.unet, told.lora.rank, told.lora.alpha or told.lora.rank)
-        denoising = Denoising(stage.schedule, stage.prediction, training.weighting, training.gamma)
+        weighting = training.weighting or usual_weighting(stage.prediction)
+        denoising = Denoising(stage.schedule, stage.prediction, weighting, training.gamma)
         if low_res_px is None:
             assert conditions is not None, "check_stage saw to it"
             return BaseTask(stage.unet, denoising, conditions, dropout), examples, held_out
@@ -186,42 +193,9 @@ class _Run:
         )
         return task, examples, held_out
 
-    def _take(self, told: StageTraining) -> None:
-        """A stage that is not trained comes along as it is."""
-        copy_stage(self._started(told).path, self._cascade / told.name)
-
-    def _started(self, told: StageTraining) -> Folder:
-        return locate(str(told.network), beside=self._beside)
-
-    def _describe(self, texts: Texts) -> None:
-        """cascade.json, of the stages that there are, up to the first that is missing."""
-        stages: list[dict[str, Any]] = []
-        adapters: list[dict[str, Any]] = []
-        for told in self._told.stages:
-            path = self._cascade / _place(told)
-            if not path.exists():
-                break
-            if told.lora is None:
-                said = sampling(told, self._told.folder / told.name)
-                stages.append({"path": told.name, **said})
-                continue
-            self._take(told)
-            stages.append({"path": told.name, **told.sampling})
-            name = told.lora.name
-            adapters.append({"name": name, "path": _place(told), "stage": str(told.size_px)})
-        if not stages:  # a later one may be trained before the base
-            return
-        others = {"adapters": adapters} if adapters else {}
-        write_cascade(self._cascade, self._told.name, texts.export(self._cascade), stages, **others)
-
 
 def _scenes(told: StageTraining, training: Training) -> _Data:
     from model.picture_book.examples import SceneExamples, held_out_examples  # with resvg
 
     scenes = SceneExamples(told.size_px, training.seed)
     return scenes, held_out_examples(told.size_px, _HELD_OUT), None
-
-
-def _place(told: StageTraining) -> str:
-    """Where in the cascade's folder a stage is written, or its adapter."""
-    return told.name if told.lora is None else f"adapters/{told.lora.name}"

@@ -17,6 +17,8 @@ from model.loading.stage_folder import UNetConfig
 from model.loading.weights import as_placed, fill, find_weights, without_weights
 from model.schedule import Schedule
 from model.training.config import StageTraining
+from model.training.lora import TARGETS
+from model.training.loss import is_bounded
 from model.training.presets import PRESETS, build, network_config
 
 
@@ -153,11 +155,32 @@ def _check(stage: NewStage, text_width: int, is_base: bool) -> None:
         )
 
 
+def _has_attention(unet: UNet2DConditionModel) -> bool:
+    return any(name.endswith(TARGETS) for name, _ in unet.named_modules())
+
+
+def check_weighting(stage: NewStage) -> None:
+    """That no error counts without bound. Raises InvalidTraining."""
+    training = stage.told.training
+    weighting = None if training is None else training.weighting
+    if weighting is not None and not is_bounded(weighting, stage.prediction):
+        raise InvalidTraining(
+            f"stages.{stage.told.name}.training.weighting: {weighting} counts pure noise without"
+            " bound where epsilon is predicted: use min_snr or uniform, or leave it out"
+        )
+
+
 def _is_trainable(name: str, told: StageTraining) -> bool:
     return not told.trainable or any(fnmatch(name, pattern) for pattern in told.trainable)
 
 
 def _check_trainable(stage: NewStage) -> None:
+    """That there is what a `lora` adapts, and what each pattern of `trainable` names."""
+    if stage.told.lora is not None and not _has_attention(stage.unet):
+        raise InvalidTraining(
+            f"stages.{stage.told.name}.lora: adapts the attention, of which the network has none:"
+            " leave it out, and train all weights or those that `trainable` names"
+        )
     names = [name for name, _ in stage.unet.named_parameters()]
     for pattern in stage.told.trainable:
         if not any(fnmatch(name, pattern) for name in names):

@@ -14,8 +14,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
 
 from model.loading.cascade_folder import TextEntry, read_text
 from model.loading.folder import Folder
+from model.loading.weights import as_placed, find_weights
 from model.placement import TEXT, Placements
-from model.text import TextEncoder
+from model.text import TextEncoder, empty_encoder, fill_encoder
 from model.training.conditions import Conditions, Encoded, Precomputed
 from model.training.config import Text
 from model.training.data.embeddings import embed_captions, with_embeddings
@@ -100,10 +101,15 @@ class LiveTexts:
 
     @classmethod
     def load(cls, told: Text, folder: Folder) -> "LiveTexts":
-        """Raises InvalidCascade."""
+        """In float32, to be trained, whatever the folder has. Raises InvalidCascade."""
         read_text(TextEntry(path=str(folder), max_tokens=told.max_tokens), folder)
         tokenizer = AutoTokenizer.from_pretrained(folder.path / "tokenizer")
-        encoder = T5EncoderModel.from_pretrained(folder.path / "text_encoder", dtype=torch.float32)
+        place = folder / "text_encoder"
+        encoder = empty_encoder(place.path)
+        files = find_weights(place, "model", half=False)
+        fill_encoder(encoder, files, as_placed(torch.device("cpu"), torch.float32))
+        encoder.tie_weights()
+        encoder.train().requires_grad_(True)  # it was filled as what is only served
         return cls(tokenizer, encoder, told.max_tokens, told.trained)
 
     def condition(

@@ -45,7 +45,7 @@ def test_what_is_all_right_meets_every_goal() -> None:
         ("ground", {"ground"}),
         ("count", {"single thing", "count"}),
         ("things", {"single thing", "count"}),
-        ("colors", {"colour of a thing"}),
+        ("colors", {"color of a thing"}),
         ("size", set()),
         ("placing", {"pair placed"}),
     ],
@@ -64,7 +64,7 @@ def test_each_figure_counts_its_own_pictures() -> None:
     kinds = [type(prompt.scene.subject) for prompt in ENGLISH]
     assert pictures == {
         "single thing": kinds.count(Single),
-        "colour of a thing": sum(
+        "color of a thing": sum(
             any(figure.color for figure in prompt.scene.subject.figures) for prompt in ENGLISH
         ),
         "pair placed": kinds.count(Pair),
@@ -114,7 +114,7 @@ def test_the_table_tells_held_out_combinations_apart() -> None:
     ]
     cells = {row[0]: dict(zip(titles, row, strict=True)) for row in rows}
     assert len(cells) == 6
-    color = cells["colour of a thing"]
+    color = cells["color of a thing"]
     assert color["wanted"] == "95 %"
     assert color["held out, reached"] == "0.0 %"
     assert 0 < float(color["reached"].removesuffix(" %")) < 100

@@ -10,8 +10,8 @@ from model.cascade import Cascade
 from model.loading.cascade_folder import picture_book_folder
 from model.picture_book.drawings import Drawing, Pixels, Placed, drawing, render
 from model.picture_book.things import GROUNDS, THINGS
-from model.training.config import TrainingFile
 from model.training.run import train
+from model.training.training_file import TrainingFile
 
 TRAFFIC_LIGHT = Drawing(
     '<rect x="44" y="78" width="12" height="20" fill="#444444"/>'

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from model.errors import InvalidTraining
-from model.training.config import TrainingFile, read_training
+from model.training.training_file import TrainingFile, read_training
 from tests.model.training.regression import training
 from tests.model.training.tiny_run import base, large, table
 
@@ -77,9 +77,20 @@ SCENES: dict[str, Any] = {"source": "scenes", "path": None}
             {"text": {"path": "t", "training": {"images": 1}}},
             "text.training: teaches to read scenes, which other data has not",
         ),
+        ([base(sampling={"path": "other"})], {}, "stages.0.sampling: .*path: a stage is written"),
+        (
+            [base(training=None)],
+            {"text": {"path": "t", "trained": True}},
+            "text.trained: the encoder is trained with the base, which has no",
+        ),
+        (
+            [base()],
+            {"data": {"source": "scenes", "flip": True}},
+            "data: .*flip: is of pictures in files",
+        ),
         ([base(trainable=["*"], lora={})], {}, "trainable: needs a table `training`, and a lora"),
         ([base(trainable=["*"], training=None)], {}, "trainable: needs a table `training`"),
-        ([base()], {"data": {"source": "scenes", "path": "p"}}, "data: .*path: a folder or shards"),
+        ([base()], {"data": {"source": "scenes", "path": "p"}}, "data: .*path: is of pictures in"),
         ([base()], {"data": {"source": "folder"}}, "data: .*path: a folder or shards are at a pa"),
         ([base()], {"data": {"path": "p", "held_out": 1}}, "data.held_out: Input should be less"),
     ],

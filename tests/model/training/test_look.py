@@ -92,6 +92,23 @@ def test_a_look_exports_draws_and_measures(tmp_path: Path, told: Told) -> None:
     assert (tmp_path / "samples.txt").read_text().split("\n")[1] == "shade 1"
 
 
+def test_dropout_rests_while_it_looks(tmp_path: Path, told: Told) -> None:
+    class Dropping(Noise):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout, self.frozen = nn.Dropout(0.5), nn.Dropout(0.5).eval()
+
+        def forward(self, batch: Batch, draws: Draws) -> Errors:
+            dropped = self.dropout(torch.ones(len(batch), 100)).mean(dim=1)
+            return Errors(objective=dropped, plain=dropped)
+
+    task = Dropping()
+    settings = training(samples=0)
+    looking = Look(task, examples(20), settings, tmp_path, told, lambda some: [], lambda: None)
+    assert looking.look(1) == pytest.approx(1.0)
+    assert (task.dropout.training, task.frozen.training) == (True, False)
+
+
 def test_where_nothing_is_held_out_it_only_exports(tmp_path: Path, told: Told) -> None:
     exported: list[int] = []
     assert look(tmp_path, told, [], exported).look(20) is None

@@ -15,12 +15,13 @@ from model.cascade import Cascade
 from model.errors import InvalidTraining
 from model.training.checkpoints import Checkpoints
 from model.training.conditions import Precomputed
-from model.training.config import StageTraining, read_training
+from model.training.config import StageTraining
 from model.training.distillation import GuidanceDistillation, ProgressiveDistillation
-from model.training.rounds import check_distillation, rounds, sampling
+from model.training.rounds import check_distillation, keep_sampling, kept_sampling, rounds
 from model.training.run import train
 from model.training.stages import NewStage, new_stage
 from model.training.tasks import BaseTask, Denoising
+from model.training.training_file import read_training
 
 TRAINING_FILE = """
 name = "few"
@@ -210,12 +211,25 @@ def test_what_a_student_was_taught_cannot_change(taught: Path, distilled: Path) 
 
 
 def test_a_cascade_says_how_far_its_student_has_come(taught: Path, tmp_path: Path) -> None:
-    small = told(taught)
-    assert sampling(small, tmp_path) == {"steps": 8, "sampler": "ddim"}
+    stage, task = new_task(taught)
+    assert kept_sampling(stage.told, tmp_path) == {"steps": 8, "sampler": "ddim"}
     said = {"guidance_scale": 1.0, "guidance_distilled": True, "sampler": "ddim"}
-    for part, steps in (("guidance", 8), ("4-steps", 4), ("2-steps", 2)):
-        (tmp_path / part).mkdir()
-        assert sampling(small, tmp_path) == {**said, "steps": steps}
+    for part, steps in zip(rounds(stage, task, tmp_path), (8, 4, 2), strict=True):
+        assert part.sampling == {**said, "steps": steps}
+        keep_sampling(part, tmp_path)
+        assert kept_sampling(stage.told, tmp_path) == part.sampling
+
+
+def test_no_other_teacher_takes_over(taught: Path, distilled: Path, tmp_path: Path) -> None:
+    shutil.copytree(taught / "teacher" / "base", taught / "other", dirs_exist_ok=True)
+    other = UNet2DConditionModel.from_pretrained(taught / "other" / "unet")
+    with torch.no_grad():
+        other.conv_in.weight.mul_(2)
+    other.save_pretrained(taught / "other" / "unet")
+    file = taught / "changed.toml"
+    file.write_text(TRAINING_FILE.replace('teacher/base"\nsampling', 'other"\nsampling'))
+    with pytest.raises(InvalidTraining, match=r"network: the run .* was begun with"):
+        train(read_training(file), taught, ["small"])
 
 
 def refused(taught: Path, told: StageTraining) -> str:

@@ -186,6 +186,21 @@ def test_an_adapter_is_all_that_a_lora_trains(tmp_path: Path, tiny_cascade: Path
     assert_equal(unet(train(told, HERE) / "base"), unet(tiny_cascade / "base"))
 
 
+def test_a_later_stages_adapter_is_trained_before_the_base(
+    tmp_path: Path, tiny_cascade: Path
+) -> None:
+    reads = BASE | {"class_embed_type": "timestep", "in_channels": 6}
+    first = train(
+        training_file(tmp_path / "first", tiny_cascade, base(), large(network=reads)), HERE
+    )
+    adapted = large(network=str(first / "large"), lora={"name": "ink"})
+    told = training_file(tmp_path, tiny_cascade, base(), adapted)
+    folder = train(told, HERE, ["large"])
+    assert (tmp_path / "run/large/samples-4.png").exists()
+    train(told, HERE, ["base"])
+    assert [each["name"] for each in json.loads((folder / "cascade.json").read_text())["adapters"]]
+
+
 def test_samples_of_a_lora_are_drawn_with_it(tmp_path: Path, tiny_cascade: Path) -> None:
     network = str(tiny_cascade / "base")
     adapted = base(network=network, lora={}, training={"rate": 0.1, "ema": 0.0})

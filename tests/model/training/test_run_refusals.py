@@ -32,6 +32,10 @@ HERE = Path()
             [base(trainable=["attentions.*"])],
             "stages.base.trainable: no weight is named attentions.*: the network has conv_in, ",
         ),
+        (
+            [base(prediction="epsilon", training={"weighting": "capped_snr"})],
+            "stages.base.training.weighting: capped_snr counts pure noise without bound",
+        ),
         ([base(), large(training=None)], "stages.large.network: must be the folder of a trained"),
         ([base(lora={})], "stages.base.network: must be the folder of a trained stage"),
         ([base(training={"accumulation": 3})], "stages.base.training.batch: 4 cannot be cut even"),
@@ -90,3 +94,26 @@ def test_without_the_base_its_text_encoder_is_missed(tmp_path: Path, tiny_cascad
         InvalidTraining, match=r"text.trained: train base first: .* is a part of it"
     ):
         train(told, HERE, ["large"])
+
+
+@pytest.mark.parametrize("field", ["stages.base.network", "text.path"])
+def test_what_a_run_starts_from_is_not_written_over(
+    tmp_path: Path, tiny_cascade: Path, field: str
+) -> None:
+    told = training_file(tmp_path, tiny_cascade, base())
+    folder = train(told, HERE)
+    if field == "text.path":
+        told = training_file(tmp_path, tiny_cascade, base(), path=str(folder / "text"))
+    else:
+        told = training_file(tmp_path, tiny_cascade, base(network=str(folder / "base")))
+    with pytest.raises(InvalidTraining, match=f"{field}: .* is in the cascade that this run writ"):
+        train(told, HERE)
+
+
+def test_an_adapter_needs_attention(tmp_path: Path, tiny_cascade: Path) -> None:
+    first = train(training_file(tmp_path / "first", tiny_cascade, base(), large()), HERE)
+    adapted = large(network=str(first / "large"), lora={})
+    with pytest.raises(
+        InvalidTraining, match=r"stages\.large\.lora: adapts the attention, of which"
+    ):
+        train(training_file(tmp_path, tiny_cascade, base(), adapted), HERE)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from model.training.config import TrainingFile
+from model.training.training_file import TrainingFile
 from tests.model.training.data.written import write_picture
 from tests.tiny_cascade import TEXT_WIDTH
 
