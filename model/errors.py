@@ -27,4 +27,4 @@ class DeviceLost(RuntimeError):
 
 
 class TrainingFailed(RuntimeError):
-    """The loss is not finite; the message names the step and the remedy."""
+    """What was computed is not finite, or cannot be kept; the message names step and remedy."""

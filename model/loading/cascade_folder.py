@@ -197,7 +197,7 @@ def read_stage(folder: Folder, entry: StageEntry) -> PlacedStage:
     spec = StageSpec(
         name=str(unet.sample_size),
         size_px=unet.sample_size,
-        multiple=2 ** (len(unet.block_out_channels) - 1),
+        multiple=unet.multiple,
         schedule=scheduler.schedule,
         prediction=scheduler.prediction_type,
         defaults=_defaults(folder, entry, scheduler.sampler, unet.is_super_resolution),

@@ -87,6 +87,12 @@ class UNetConfig(BaseModel):
         return config
 
     @property
+    def multiple(self) -> int:
+        """What a picture's width and height must be multiples of: all blocks but one halve them."""
+        halvings: int = len(self.block_out_channels) - 1
+        return 1 << halvings
+
+    @property
     def is_super_resolution(self) -> bool:
         return self.in_channels == 6
 

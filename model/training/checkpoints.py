@@ -2,12 +2,13 @@
 
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from model.errors import InvalidTraining
+from model.errors import InvalidTraining, TrainingFailed
 
 _PREFIX = "step-"
 
@@ -22,19 +23,28 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps there are checkpoints of, earliest first."""
-        files = self._folder.glob(f"{_PREFIX}*.pt")
-        return sorted(int(file.stem.removeprefix(_PREFIX)) for file in files)
+        names = (re.fullmatch(rf"{_PREFIX}(\d+)\.pt", file.name) for file in self._folder.iterdir())
+        return sorted(int(name[1]) for name in names if name is not None)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write a checkpoint, then let go of those that are too many.
 
-        A kill at any moment leaves the checkpoint before, or this one whole.
+        A kill at any moment leaves the checkpoint before, or this one whole. Raises TrainingFailed
+        where it cannot be written.
         """
         partial = self._folder / "partial"
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with partial.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # torch says of a full disk what it likes
+            partial.unlink(missing_ok=True)
+            before = self.steps()[-1:]
+            raise TrainingFailed(
+                f"the checkpoint of step {step} cannot be written to {self._folder}: is its disk"
+                f" full? The same command goes on from step {before[0] if before else 0}"
+            ) from error
         partial.replace(self._file(step))
         for old in self.steps()[: -self._keep]:
             self._file(old).unlink()

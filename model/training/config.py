@@ -11,7 +11,7 @@ from model.loading.cascade_folder import Fraction, StageEntry
 from model.training.loss import Weighting
 
 Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Table(BaseModel):
@@ -69,7 +69,7 @@ class Training(Table):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["cosine", "linear", "constant", "trapezoid"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 500
-    clip: Rate = 1.0
+    clip: Annotated[float, Field(gt=0)] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     weighting: Weighting | None = None
     """None is what suits the prediction, see usual_weighting."""

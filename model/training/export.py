@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, T5EncoderModel
 
-from model.errors import InvalidCascade, InvalidTraining
+from model.errors import InvalidCascade, InvalidTraining, TrainingFailed
 from model.loading.cascade_folder import CASCADE_FILE, StageEntry, read_stage
 from model.loading.folder import Folder
 from model.samplers import Variance
 from model.training.lora import save_lora
+from model.training.shared_file import share
 from model.training.stages import NewStage
 
 TEXT_FOLDER = "text"
@@ -64,7 +65,14 @@ def _save_half(network: nn.Module, file: Path) -> None:
         if weight.data_ptr() not in written:  # two names of one tensor
             written.add(weight.data_ptr())
             weights[name] = weight.detach().to("cpu", torch.float16).contiguous()
+            if not weights[name].isfinite().all():
+                raise TrainingFailed(
+                    f"{file.parent}: {name} is no longer finite, in float16: nothing was written:"
+                    " start again with a lower `rate`, from an earlier checkpoint where that is"
+                    " not enough (delete the last)"
+                )
     save_file(weights, file, {"format": "pt"})
+    share(file)
 
 
 def _save_schedulers(stage: NewStage, folder: Path) -> None:

@@ -71,16 +71,22 @@ class Feed:
         loader = DataLoader(
             _Dataset(self.examples),
             batch_sampler=positions,
-            collate_fn=self.collate,
+            collate_fn=self._collated,
             num_workers=self.workers,
             worker_init_fn=leave_to_the_parent,
         )
         parts: list[Part] = []
         for batch, each in zip(loader, positions, strict=True):
+            if isinstance(batch, InvalidTraining):
+                raise batch
             parts.append((batch.to(device), each))
             if len(parts) == share.training.accumulation:
                 yield parts
                 parts = []
+
+    def _collated(self, examples: list[Any]) -> Movable | InvalidTraining:
+        broken = (each for each in examples if isinstance(each, InvalidTraining))
+        return next(broken, None) or self.collate(examples)
 
 
 @dataclass(frozen=True)
@@ -94,10 +100,17 @@ class _Again:
 
 
 class _Dataset(Dataset[Any]):
-    """Examples as a DataLoader reads them."""
+    """Examples as a DataLoader reads them.
+
+    An example that cannot be read is the error: raised by a reading process, it would be told with
+    that one's traceback.
+    """
 
     def __init__(self, examples: Positioned):
         self._examples = examples
 
     def __getitem__(self, position: int) -> Any:
-        return self._examples[position]
+        try:
+            return self._examples[position]
+        except InvalidTraining as error:
+            return error

@@ -111,6 +111,8 @@ class Trainer:
 
     def _train(self, watcher: Watcher, interrupts: Interrupts) -> None:
         if self._patience.is_out:
+            if self.is_main:
+                watcher.say(f"step {self.step}: stopped before by `patience`: raise it to go on")
             return
         training = self._training
         saved_at = time.monotonic()

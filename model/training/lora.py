@@ -9,6 +9,8 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import nn
 
+from model.training.shared_file import share
+
 ADAPTER = "default"
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")
@@ -37,3 +39,5 @@ def save_lora(unet: UNet2DConditionModel, folder: Path) -> None:
         unet_lora_layers=get_peft_model_state_dict(unet, adapter_name=ADAPTER),
         unet_lora_adapter_metadata=unet.peft_config[ADAPTER].to_dict(),
     )
+    for file in folder.glob("*.safetensors"):
+        share(file)

@@ -26,7 +26,8 @@ def new_optimizers(network: nn.Module, training: Training) -> list[torch.optim.O
         return [_adam((weight for _, weight in trained), training)]
     of_muon = {id(weight) for weight in hidden}
     others = [weight for _, weight in trained if id(weight) not in of_muon]
-    return [Muon(hidden, lr=training.muon_rate), _adam(others, training)]
+    muon = Muon(hidden, lr=training.muon_rate)
+    return [muon, _adam(others, training)] if others else [muon]
 
 
 def _adam(weights: Iterable[nn.Parameter], training: Training) -> torch.optim.Optimizer:

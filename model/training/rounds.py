@@ -47,8 +47,7 @@ def rounds(stage: NewStage, task: StageTask, folder: Path) -> Iterator[Round]:
     told = stage.told
     assert told.training is not None, "a stage without is taken as it is"
     of = {"prediction": str(stage.prediction), "beta_schedule": stage.schedule.beta_schedule}
-    if stage.started_from is not None:
-        of["network"] = sha256((stage.started_from / "unet").identity()).hexdigest()[:16]
+    of["network"] = _identity(stage)
     if told.trainable:
         of["trainable"] = ", ".join(told.trainable)
     if told.distillation is None:
@@ -72,6 +71,16 @@ def rounds(stage: NewStage, task: StageTask, folder: Path) -> Iterator[Round]:
             of=of | {"distillation": _learned(told.distillation, course[: i + 1])},
             sampling=_sampling(told, steps),
         )
+
+
+def _identity(stage: NewStage) -> str:
+    """Of the network that is trained: of where it starts, or of what it is made of."""
+    if stage.started_from is not None:
+        content = (stage.started_from / "unet").identity()
+    else:
+        config = {k: v for k, v in stage.unet.config.items() if not k.startswith("_")}
+        content = json.dumps(config, sort_keys=True, default=str).encode()
+    return sha256(content).hexdigest()[:16]
 
 
 def _course(told: Distillation) -> list[int | None]:

@@ -4,7 +4,9 @@ The one place that knows all parts: data, text encoder, networks, loop, and what
 """
 
 import gc
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
 
@@ -67,15 +69,16 @@ class _Run:
         stages = [(i, told) for i, told in enumerate(self._told.stages) if told.name in wanted]
         self._check()
         pictures = self._pictures([told for _, told in stages])
-        texts = self._texts(wanted)
-        for index, told in stages:
-            if told.training is not None:
-                data = pictures.get(told.name) or _scenes(told, told.training)
-                self._train_stage(told, told.training, texts, data, index)
-            elif PartialState().is_main_process:
-                self._output.take(told, texts)
-            gc.collect()  # what was trained refers to itself, and takes the next one's memory
-        PartialState().wait_for_everyone()
+        with _alone_in(self._told.folder):
+            texts = self._texts(wanted)
+            for index, told in stages:
+                if told.training is not None:
+                    data = pictures.get(told.name) or _scenes(told, told.training)
+                    self._train_stage(told, told.training, texts, data, index)
+                elif PartialState().is_main_process:
+                    self._output.take(told, texts)
+                gc.collect()  # what was trained refers to itself, and takes the next one's memory
+            PartialState().wait_for_everyone()
         return self._output.folder
 
     def _check(self) -> None:
@@ -97,6 +100,11 @@ class _Run:
                 continue
             pictures, held_out = open_data(self._told.data, told.size_px, told.training.seed)
             shown = held_out[:: max(1, -(-len(held_out) // _HELD_OUT))]
+            if told.training.patience is not None and not held_out:
+                raise InvalidTraining(
+                    f"stages.{told.name}.training.patience: no picture is held out to measure by:"
+                    " set data.held_out so that there is one, or leave patience out"
+                )
             found[told.name] = pictures, shown, (*pictures.captions, *shown.captions)
         return found
 
@@ -192,6 +200,24 @@ class _Run:
             stage.noising_schedule,
         )
         return task, examples, held_out
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Two runs in one folder would mix their checkpoints. Raises InvalidTraining."""
+    if not PartialState().is_main_process:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise InvalidTraining(
+                f"folder: another run is at work in {folder}: wait for its end, or give this one a"
+                " folder of its own"
+            ) from None
+        yield
 
 
 def _scenes(told: StageTraining, training: Training) -> _Data:

@@ -144,6 +144,11 @@ def _check(stage: NewStage, text_width: int, is_base: bool) -> None:
             f"stages.{name}.size_px: is {stage.told.size_px}, and the network's sample_size"
             f" {config.sample_size}: make them equal"
         )
+    if told.crop_px is not None and told.crop_px % config.multiple:
+        raise InvalidTraining(
+            f"stages.{name}.crop_px: is {told.crop_px}, and the network halves it: use a multiple"
+            f" of {config.multiple}"
+        )
     if is_base and stage.text_width is None:
         raise InvalidTraining(
             f"stages.{name}.network: a base must take text: give it CrossAttn blocks"

@@ -18,6 +18,7 @@ from torch import Tensor
 from model.errors import InvalidTraining
 from model.text import TextEncoder
 from model.training.data.examples import Example, Examples
+from model.training.shared_file import share
 
 Progress = Callable[[int, int], None]
 """(captions that have an embedding, captions in all)"""
@@ -125,6 +126,7 @@ class _Part:
             "embeddings": torch.cat(self._embeddings),
         }
         save_file(tensors, partial)
+        share(partial)
         partial.replace(file)
         self._digests, self._embeddings = [], []
 

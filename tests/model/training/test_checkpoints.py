@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.errors import InvalidTraining
+from model.errors import InvalidTraining, TrainingFailed
 from model.training.checkpoints import Checkpoints
 
 
@@ -52,3 +52,23 @@ def test_one_that_is_broken_is_named(tmp_path: Path) -> None:
             checkpoints.load()
     file.unlink()
     assert checkpoints.load() is not None
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(7, {"step": 7})
+
+    def full(state: object, file: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingFailed, match=r"step 8 cannot be written .* goes on from step 7"):
+        checkpoints.save(8, {"step": 8})
+    assert [file.name for file in tmp_path.iterdir()] == ["step-7.pt"]
+
+
+def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "step-99 (copy).pt").write_bytes(b"")
+    assert Checkpoints(tmp_path, keep=1).steps() == []

@@ -68,6 +68,7 @@ SCENES: dict[str, Any] = {"source": "scenes", "path": None}
         ([base(), large(name="base")], {}, "stages: each has a name of its own"),
         ([base(name="text")], {}, "none is adapters, cascade, embeddings, text"),
         ([base(name="a/b")], {}, "stages.0.name: String should match pattern"),
+        ([base(max_aug_level=0.1)], {}, "stages.base.max_aug_level: is of a super-resolution"),
         ([base(), large(crop_px=32)], {}, "stages.large.crop_px: .* and at most its size_px"),
         ([base(lora={}), large(lora={})], {}, "lora.name: each stage's adapter has a name of its"),
         ([base(lora={})], {"text": {"path": "t", "trained": True}}, "text.trained: the text enc"),

@@ -33,6 +33,8 @@ def test_a_stage_is_written_in_half_and_trained_on_in_full(stage: NewStage, tmp_
     export_stage(stage, folder)
     assert [each.name for each in folder.parent.iterdir()] == ["base"]
     written = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    assert file.stat().st_mode == (folder / "unet" / "config.json").stat().st_mode
     assert {weight.dtype for weight in written.values()} == {torch.float16}
     assert written.keys() == stage.unet.state_dict().keys()
     assert torch.equal(written["conv_in.weight"], (2 * first).half())

@@ -70,3 +70,8 @@ def test_muon_steps_hidden_layers_and_adam_the_rest() -> None:
     others = {name for name, _ in Network().named_parameters() if "frozen" not in name}
     assert stepped(training()) == {torch.optim.AdamW: others}
     assert stepped(training(muon_rate=0.1)) == {Muon: hidden, torch.optim.AdamW: others - hidden}
+
+
+def test_where_all_is_hidden_muon_steps_alone() -> None:
+    (only,) = new_optimizers(nn.Linear(2, 2, bias=False), training(muon_rate=0.5))
+    assert isinstance(only, Muon)

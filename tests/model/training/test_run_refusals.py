@@ -1,11 +1,12 @@
 """What a run refuses, by stage, field and remedy, before anything is trained."""
 
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from model.errors import InvalidCascade, InvalidTraining
+from model.errors import InvalidCascade, InvalidTraining, TrainingFailed
 from model.training.run import train
 from tests.model.training.tiny_run import BASE, SUPER_RESOLUTION, base, large, training_file
 
@@ -36,6 +37,7 @@ HERE = Path()
             [base(prediction="epsilon", training={"weighting": "capped_snr"})],
             "stages.base.training.weighting: capped_snr counts pure noise without bound",
         ),
+        ([base(), large(crop_px=7)], "stages.large.crop_px: is 7, and .* use a multiple of 2"),
         ([base(), large(training=None)], "stages.large.network: must be the folder of a trained"),
         ([base(lora={})], "stages.base.network: must be the folder of a trained stage"),
         ([base(training={"accumulation": 3})], "stages.base.training.batch: 4 cannot be cut even"),
@@ -117,3 +119,37 @@ def test_an_adapter_needs_attention(tmp_path: Path, tiny_cascade: Path) -> None:
         InvalidTraining, match=r"stages\.large\.lora: adapts the attention, of which"
     ):
         train(training_file(tmp_path, tiny_cascade, base(), adapted), HERE)
+
+
+def test_patience_needs_what_it_is_measured_by(tmp_path: Path, tiny_cascade: Path) -> None:
+    told = training_file(tmp_path, tiny_cascade, base(training={"patience": 1}))
+    told = told.model_copy(update={"data": told.data.model_copy(update={"held_out": 0.0})})
+    with pytest.raises(
+        InvalidTraining, match=r"stages\.base\.training\.patience: no picture is he"
+    ):
+        train(told, HERE)
+
+
+def test_another_network_does_not_go_on(tmp_path: Path, tiny_cascade: Path) -> None:
+    train(training_file(tmp_path, tiny_cascade, base()), HERE)
+    other = base(network=BASE | {"norm_num_groups": 8}, training={"images": 64})
+    with pytest.raises(InvalidTraining, match=r"network: the run in .* was begun with"):
+        train(training_file(tmp_path, tiny_cascade, other), HERE)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, tiny_cascade: Path) -> None:
+    told = training_file(tmp_path, tiny_cascade, base())
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / ".lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        with pytest.raises(InvalidTraining, match="folder: another run is at work in"):
+            train(told, HERE)
+
+
+def test_weights_that_are_no_longer_finite_are_not_written(
+    tmp_path: Path, tiny_cascade: Path
+) -> None:
+    ruined = {"images": 4, "rate": 1e7, "warmup_steps": 0, "ema": 0.0, "look_every_steps": 100}
+    with pytest.raises(TrainingFailed, match="is no longer finite, in float16: nothing was writ"):
+        train(training_file(tmp_path, tiny_cascade, base(training=ruined)), HERE)
+    assert not (tmp_path / "run" / "cascade" / "base").exists()
