@@ -1,6 +1,7 @@
 """What is random in a training step: a function of the run's seed and of each example's position.
 
-So the same on however many devices, in however many parts, and after resuming.
+So the same on however many devices, in however many parts, and after resuming; but a network's own
+dropout depends on the parts, whose first example it follows from.
 """
 
 import hashlib
