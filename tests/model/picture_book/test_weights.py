@@ -18,7 +18,7 @@ RED_APPLE = Scene(Single(Figure(THINGS["apple"], "red")), ground="blue")
 
 
 def test_the_weights_are_float16_and_within_their_budget() -> None:
-    assert len(WEIGHTS) == 3  # text encoder and two stages
+    assert len(WEIGHTS) == 4  # text encoder and three stages
     assert sum(file.stat().st_size for file in WEIGHTS) <= BUDGET_BYTES
     for file in WEIGHTS:
         tensors = load_file(file)
@@ -35,7 +35,7 @@ def cascade() -> Cascade:
 )
 def test_what_the_readme_shows_is_right(cascade: Cascade, prompt: str) -> None:
     pixels = cascade.generate(prompt, seed=7).pixels
-    assert pixels.shape == (128, 128, 3)
+    assert pixels.shape == (512, 512, 3)
     assert judge(pixels.numpy(), RED_APPLE).right
 
 
