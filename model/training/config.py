@@ -17,6 +17,12 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @property
+    def changed(self) -> set[str]:
+        """Names of the fields that are not as they are where nothing is said."""
+        fields = type(self).model_fields
+        return {name for name, field in fields.items() if getattr(self, name) != field.default}
+
 
 class Data(Table):
     """Captioned pictures.
@@ -42,7 +48,7 @@ class Data(Table):
 
     @model_validator(mode="after")
     def _scenes_are_drawn(self) -> "Data":
-        of_files = sorted({"path", "held_out", "crop", "flip"} & self.model_fields_set)
+        of_files = sorted({"path", "held_out", "crop", "flip"} & self.changed)
         if self.source == "scenes" and of_files:
             raise ValueError(f"{of_files[0]}: is of pictures in files, not of scenes: leave it out")
         return self

@@ -84,7 +84,7 @@ class TrainingFile(Table):
                     f"stages.{stage.name}.crop_px: is of a super-resolution stage, and at most its"
                     " size_px"
                 )
-            if index == 0 and "max_aug_level" in stage.model_fields_set:
+            if index == 0 and "max_aug_level" in stage.changed:
                 raise ValueError(
                     f"stages.{stage.name}.max_aug_level: is of a super-resolution stage's low-res"
                     " input, which a base has not: leave it out"

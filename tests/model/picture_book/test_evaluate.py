@@ -100,6 +100,14 @@ def test_a_contact_sheet_frames_the_wrong_ones_in_red() -> None:
     assert sheet.getpixel((25, 0)) == (208, 0, 0)
 
 
+def test_a_contact_sheet_shows_large_pictures_small() -> None:
+    left_half_white = np.zeros((512, 512, 3), np.uint8)
+    left_half_white[:, :256] = 255
+    sheet = contact_sheet([left_half_white], [True])
+    assert sheet.size == (136, 136)
+    assert [sheet.getpixel((x, 68)) for x in (67, 68)] == [(255, 255, 255), (0, 0, 0)]
+
+
 def test_a_contact_sheet_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([], [])
